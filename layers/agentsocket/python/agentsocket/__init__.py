@@ -1,0 +1,1 @@
+"""agentsocket: real-time AI-agent chat behind an API Gateway WebSocket. Start reading at `relay.py`."""

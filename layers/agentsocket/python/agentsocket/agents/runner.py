@@ -1,0 +1,30 @@
+"""Runs code that is not ours: whatever an agent raises becomes a `Failed` event, and the worker goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import cast
+
+from agentsocket.agents import Agent, AgentEvent, Failed, Turn
+
+_logger = logging.getLogger("agentsocket.agents")
+
+
+async def events(agent: Agent, turn: Turn) -> AsyncGenerator[AgentEvent, None]:
+    """What the agent yields; a last `Failed` when it raises. Closes the agent's generator in every case."""
+    try:
+        async with aclosing(cast(AsyncGenerator[AgentEvent, None], agent.run(turn))) as stream:
+            async for event in stream:
+                yield event
+    except Exception as error:  # noqa: BLE001 (code that is not ours)
+        # Its type only: the text of a stranger's exception may hold the user's message.
+        facts = {"agent": agent.name, "run_id": turn.run_id, "error": type(error).__name__}
+        _logger.error("agent failed", extra=facts)  # noqa: TRY400 (no traceback, for the same reason)
+        yield Failed(
+            error_type="internal",
+            message="the agent stopped unexpectedly",
+            user_message="Something went wrong while answering.",
+            suggested_action="Send the message again; if it fails again, tell whoever runs this service.",
+        )

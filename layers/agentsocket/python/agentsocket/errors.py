@@ -1,0 +1,127 @@
+"""Every error this package raises, as one tree.
+
+A `ClientError` may be told to a client, word for word: its code is on the wire (protocol.md, Error codes) and its
+message is written for the person at the other end. Everything else is `internal` outside and stays in the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class AgentSocketError(Exception):
+    """The root: whatever this package raises on purpose."""
+
+
+class SettingsError(AgentSocketError):
+    """The environment is missing something or contradicts itself; the message names the variable."""
+
+
+class ClientError(AgentSocketError):
+    """Something the client may know, and how it should react.
+
+    `temporary` says that the same command may succeed later; `field` is a path such as `payload.content`;
+    `retry_after_ms` is a wait in milliseconds.
+    """
+
+    code = "internal"
+    temporary = False
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after_ms = retry_after_ms
+
+
+class BadRequest(ClientError):
+    """The frame breaks the protocol; `field` names where."""
+
+    code = "bad_request"
+
+
+class UnknownType(ClientError):
+    """A command this server does not have."""
+
+    code = "unknown_type"
+
+
+class TooLarge(ClientError):
+    """More bytes than a limit allows."""
+
+    code = "too_large"
+
+
+class NotFound(ClientError):
+    """No such thing, or not this user's: the two are never told apart."""
+
+    code = "not_found"
+
+
+class IdempotencyConflict(ClientError):
+    """A known `message_id` with other content."""
+
+    code = "idempotency_conflict"
+
+
+class Unavailable(ClientError):
+    """A dependency did not answer in time; the same command may succeed later."""
+
+    code = "unavailable"
+    temporary = True
+
+
+class Internal(ClientError):
+    """What a client hears of an error of ours: that there was one."""
+
+    code = "internal"
+    temporary = True
+
+
+class TokenRejected(AgentSocketError):
+    """A token that must not open a connection. The reason is for the log; the client hears 403 and no more."""
+
+
+class NoToken(AgentSocketError):
+    """No token came with the request: 401."""
+
+
+class Disconnect(AgentSocketError):
+    """The connection ends: the client gets a `disconnect` frame with this code, then the socket is closed.
+
+    `reconnect` says whether the client should come back (protocol.md, Disconnect codes).
+    """
+
+    def __init__(self, code: str, reason: str, *, reconnect: bool) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.reconnect = reconnect
+
+
+class LeaseHeld(AgentSocketError):
+    """Another worker writes this thread; its lease runs `remaining_s` seconds more unless renewed."""
+
+    def __init__(self, remaining_s: float) -> None:
+        super().__init__(f"another worker holds the lease for {remaining_s:.1f} s")
+        self.remaining_s = remaining_s
+
+
+class LeaseLost(AgentSocketError):
+    """This worker may not write this thread any more."""
+
+
+class RunUnfinished(AgentSocketError):
+    """The run is not terminal: its queue record must come again."""
+
+
+class ConditionFailed(AgentSocketError):
+    """A conditional write found `row` in its way; None when there was no row."""
+
+    def __init__(self, row: dict[str, Any] | None) -> None:
+        super().__init__("the condition of a write does not hold")
+        self.row = row
+
+
+class TransactionCancelled(AgentSocketError):
+    """None of a transaction's writes happened. Why is found by reading, since the rows may have moved on."""

@@ -1,0 +1,170 @@
+"""Frames: text in, a validated command out; a payload in, the bytes of a frame out.
+
+Pure; the shapes are `protocol.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from agentsocket import protocol, strictjson
+from agentsocket.errors import BadRequest, ClientError, Disconnect, TooLarge, UnknownType
+from agentsocket.limits import Limits
+from agentsocket.protocol import Payload
+
+_TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
+_ENVELOPE = frozenset({"type", "payload", "id"})
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
+_NAMED_FIELD = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
+
+
+class Command(Struct, frozen=True):
+    """A parsed inbound frame. `id` is None when the client sent none; its reply then has no `reply_to`."""
+
+    type: str
+    payload: Payload
+    id: str | None = None
+
+
+class Frame(Struct, frozen=True, omit_defaults=True):
+    """An outbound frame: the envelope of protocol.md. `timestamp` is in milliseconds since the epoch."""
+
+    type: str
+    payload: Payload
+    id: str
+    timestamp: int
+    reply_to: str | None = None
+    thread_id: str | UnsetType = UNSET
+    run_id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+    def encode(self) -> bytes:
+        """The frame as UTF-8 JSON."""
+        return msgspec.json.encode(self)
+
+
+class Reply(Struct, frozen=True):
+    """A payload on its way to the client that sent the command; `thread_id` for the payloads that lack one."""
+
+    payload: Payload
+    thread_id: str | UnsetType = UNSET
+
+
+def frame(
+    payload: Payload,
+    *,
+    frame_id: str,
+    now: float,
+    reply_to: str | None = None,
+    thread_id: str | UnsetType = UNSET,
+    run_id: str | UnsetType = UNSET,
+    seq: int | UnsetType = UNSET,
+) -> Frame:
+    """The envelope around `payload`, typed by the payload's class. `now` is in seconds since the epoch."""
+    return Frame(_TYPE_OF[type(payload)], payload, frame_id, int(now * 1000), reply_to, thread_id, run_id, seq)
+
+
+def failure(error: ClientError) -> protocol.ErrorNotice:
+    """What a client is told of an error."""
+    return protocol.ErrorNotice(
+        code=error.code,
+        message=error.message,
+        temporary=error.temporary,
+        field=error.field if error.field is not None else UNSET,
+        retry_after_ms=error.retry_after_ms if error.retry_after_ms is not None else UNSET,
+    )
+
+
+def farewell(error: Disconnect) -> protocol.DisconnectNotice:
+    """What a client is told before its connection is closed."""
+    return protocol.DisconnectNotice(code=error.code, reason=error.reason, reconnect=error.reconnect)
+
+
+def delta(raw: bytes) -> str:
+    """The text that one of our own event frames adds to its answer: empty unless it is a `partial_result`."""
+    event = msgspec.json.decode(raw, type=_Delta)
+    return event.payload.content if event.type == "partial_result" else ""
+
+
+def command_id(text: str) -> str | None:
+    """The id of a frame, however broken the rest of it is, so that an error can say which command it answers."""
+    try:
+        return msgspec.json.decode(text, type=_Identified).id
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def parse(text: str, *, limits: Limits) -> Command:
+    """Read one inbound frame. Raises BadRequest (with `field`), TooLarge or UnknownType, and nothing else."""
+    if len(text.encode(errors="replace")) > limits.max_message_bytes:
+        raise TooLarge(f"a message may have {limits.max_message_bytes} bytes")
+    envelope = _envelope(text, limits)
+    kind = envelope["type"]
+    if kind not in protocol.COMMANDS:
+        raise UnknownType("no such command", field="type")
+    if "payload" not in envelope:
+        raise BadRequest("payload is missing", field="payload")
+    payload = _convert(envelope["payload"], protocol.COMMANDS[kind])
+    _check_context(payload, limits)
+    return Command(kind, payload, envelope.get("id"))
+
+
+class _Identified(Struct):
+    id: protocol.CommandId | None = None
+
+
+class _Content(Struct):
+    content: str = ""
+
+
+class _Delta(Struct):
+    type: str
+    payload: _Content
+
+
+def _envelope(text: str, limits: Limits) -> dict[str, Any]:
+    try:
+        envelope = strictjson.loads(text, max_nesting=limits.max_nesting)
+    except strictjson.StrictJSONError as error:
+        raise BadRequest(f"the frame is {error}" if str(error).startswith("n") else str(error)) from None
+    if not isinstance(envelope, dict):
+        raise BadRequest("a frame is a JSON object")
+    if not isinstance(envelope.get("type"), str):
+        raise BadRequest("type must be a string", field="type")
+    if unknown := sorted(envelope.keys() - _ENVELOPE):
+        raise BadRequest("a frame has type, payload and id, and no other field", field=unknown[0][:64])
+    try:
+        msgspec.convert(envelope.get("id"), protocol.CommandId | None)
+    except msgspec.ValidationError:
+        raise BadRequest("id must be 1 to 64 characters of A-Z a-z 0-9 _ -", field="id") from None
+    return envelope
+
+
+def _convert(value: Any, shape: type[Payload]) -> Payload:
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        raise BadRequest(_PATH.sub("", message), field=_field(message)) from None
+
+
+def _field(message: str) -> str:
+    """The path of the field that a msgspec message blames, such as `payload.content`."""
+    path, named = _PATH.search(message), _NAMED_FIELD.search(message)
+    parts = ["payload", path["path"] if path else "", named["name"] if named else ""]
+    return ".".join(part for part in parts if part)[:128].replace(".[", "[")
+
+
+def _check_context(payload: Payload, limits: Limits) -> None:
+    context = getattr(payload, "context", None)
+    if context and len(msgspec.json.encode(context)) > limits.max_context_bytes:
+        raise TooLarge(f"context may have {limits.max_context_bytes} bytes", field="payload.context")
+
+
+def batch(raw_frames: list[bytes], *, more: bool) -> protocol.Batch:
+    """A page of a replay: frames as the log holds them."""
+    return protocol.Batch(events=[Raw(raw) for raw in raw_frames], more=more)

@@ -1,0 +1,46 @@
+"""What reaches the system from outside, as values: made by `edge.py` from Lambda events, read by everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentsocket.principal import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The WebSocket upgrade request: header names in lower case, each with all its values."""
+
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def subprotocols(self) -> list[str]:
+        """What the client lists in Sec-WebSocket-Protocol, in its order."""
+        return [name.strip() for value in self.headers.get("sec-websocket-protocol", ()) for name in value.split(",")]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRequest:
+    """An event of one connection: the user as the authorizer knew it, and a frame's text or the upgrade's headers."""
+
+    principal: Principal
+    connection_id: str
+    body: str = ""
+    upgrade: Upgrade = field(default_factory=Upgrade)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What travels through the run queue: references only, never a token or a text."""
+
+    user: str
+    thread_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A received run request, with the handle by which the queue knows this receipt."""
+
+    request: RunRequest
+    receipt_handle: str

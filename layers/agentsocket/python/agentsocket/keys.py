@@ -1,0 +1,106 @@
+"""Every key of the table, and the ids in them (delivery.md, Rows).
+
+One user's keys are `USER#<u>` or begin with `USER#<u>#`, and nobody else's do: an IAM `dynamodb:LeadingKeys` condition
+can enforce outside what `storage.py` enforces inside. Ids are checked before a key is built from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+Key = dict[str, str]
+
+BY_ACTIVITY = "by_activity"
+LIVE = "LIVE#"
+CONNECTION = LIVE + "CONN#"
+EVENT = "EVENT#"
+MESSAGE = "MESSAGE#"
+_SEQ_DIGITS = 12
+_LAST_PART = 9999
+LAST_SEQ = 10**_SEQ_DIGITS - 1
+_NAME = re.compile(r"[A-Za-z0-9_.=-]{1,128}")  # "=": API Gateway's connection ids end in it
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def ulid(now: float, randomness: bytes) -> str:
+    """A ULID: 48 bits of `now` (seconds; kept as milliseconds), 80 bits of `randomness` (10 bytes)."""
+    return _crockford((int(now * 1000) << 80) | int.from_bytes(randomness[:10], "big"))
+
+
+def run_id(user: str, message_id: str) -> str:
+    """The run of a message: derived, so that the run's row is the idempotency record. Has a ULID's form."""
+    digest = hashlib.sha256(f"{user}\x00{message_id}".encode()).digest()
+    return _crockford(int.from_bytes(digest[:16], "big"))
+
+
+def user(u: str) -> str:
+    return f"USER#{_checked(u)}"
+
+
+def connection(u: str, connection_id: str) -> Key:
+    return _key(user(u), CONNECTION + _checked(connection_id))
+
+
+def run_pointer(u: str, run: str) -> Key:
+    return _key(user(u), f"{LIVE}RUN#{_checked(run)}")
+
+
+def run(u: str, run: str) -> Key:
+    return _key(user(u), f"RUN#{_checked(run)}")
+
+
+def thread(u: str, thread_id: str) -> Key:
+    return _key(user(u), f"THREAD#{_checked(thread_id)}")
+
+
+def log(u: str, thread_id: str) -> str:
+    """The partition of one thread: its log, transcript and long contents."""
+    return f"{user(u)}#THREAD#{_checked(thread_id)}"
+
+
+def meta(partition: str) -> Key:
+    return _key(partition, "META")
+
+
+def event(partition: str, seq: int) -> Key:
+    return _key(partition, event_sort(seq))
+
+
+def event_sort(seq: int) -> str:
+    return f"{EVENT}{seq:0{_SEQ_DIGITS}}"
+
+
+def message(partition: str, seq: int) -> Key:
+    return _key(partition, message_sort(seq))
+
+
+def message_sort(seq: int) -> str:
+    return f"{MESSAGE}{seq:0{_SEQ_DIGITS}}"
+
+
+def content(partition: str, message_id: str, part: int) -> Key:
+    return _key(partition, _content_sort(message_id, part))
+
+
+def content_range(message_id: str, first_part: int) -> tuple[str, str]:
+    """The sort keys between which the parts of a long text lie, from `first_part` on."""
+    return _content_sort(message_id, first_part), _content_sort(message_id, _LAST_PART)
+
+
+def _content_sort(message_id: str, part: int) -> str:
+    return f"CONTENT#{_checked(message_id)}#{part:04}"
+
+
+def _key(partition: str, sort: str) -> Key:
+    return {"PK": partition, "SK": sort}
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("an id with characters that may not stand in a key")
+    return name
+
+
+def _crockford(number: int) -> str:
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,88 @@
+"""Every number of the system, with its unit in its name and its reason beside it.
+
+The template's `Limits` parameter (a JSON object) overrides any of them by name; tests make tokens live for seconds so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+
+from agentsocket.errors import SettingsError
+
+KB = 1024
+MINUTE_S = 60
+DAY_S = 24 * 60 * MINUTE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All limits; the defaults are what a deployment gets that says nothing."""
+
+    # API Gateway WebSocket quotas (AWS, "Quotas for WebSocket APIs"): not ours to raise.
+    max_message_bytes: int = 128 * KB
+    max_inbound_frame_bytes: int = 32 * KB
+    connection_max_s: int = 120 * MINUTE_S
+
+    # Ours, on the wire.
+    max_outbound_frame_bytes: int = 30 * KB  # below API Gateway's 32 KB frame, so that a post is one frame
+    max_nesting: int = 16  # deeper JSON is an attack or a mistake
+    ping_interval_s: int = 4 * MINUTE_S  # under half of API Gateway's 10 idle minutes
+    max_context_bytes: int = 8 * KB
+    max_subscriptions: int = 50  # per connection: they live in its row
+    max_resume_threads: int = 10
+    replay_max_events: int = 300
+    replay_max_bytes: int = 1024 * KB  # also DynamoDB's page: a replay is one Query
+    snapshot_max_messages: int = 50
+    preview_bytes: int = 2 * KB  # tool arguments and results, and the start of long content
+    inline_content_bytes: int = 24 * KB  # longer text travels as bytes + sha256 + preview
+    content_chunk_bytes: int = 300 * KB  # a CONTENT# item; DynamoDB allows 400 KB
+
+    # Tokens.
+    max_token_bytes: int = 4 * KB
+    max_subject_bytes: int = 255  # OpenID Connect Core 1.0, section 2: sub must not exceed 255 characters
+    token_leeway_s: int = 30  # clocks of two services
+    token_grace_s: int = 25  # an open socket outlives its token by this, to refresh in band
+    jwks_max_bytes: int = 64 * KB
+    jwks_max_keys: int = 20
+    jwks_timeout_s: int = 2
+    jwks_lifetime_s: int = 5 * MINUTE_S
+    jwks_cooldown_s: int = MINUTE_S  # an unknown kid causes at most one fetch in this time
+
+    # Rows (delivery.md, Rows).
+    connection_row_s: int = 130 * MINUTE_S
+    run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
+    run_pointer_s: int = 60 * MINUTE_S
+    event_row_s: int = DAY_S
+
+    # Runs (delivery.md, Lease and attempts).
+    lease_s: int = 20
+    visibility_s: int = 30  # longer than the lease, so that a record returns to a free lease
+    renew_every_s: int = 8
+    look_every_ms: int = 500  # how soon a new subscription is seen by a running worker
+    max_attempts: int = 3
+    run_deadline_s: int = 13 * MINUTE_S  # leaves two of Lambda's 15 minutes for the ending
+
+    # Publishing (architecture.md, Coalescing).
+    flush_fast_ms: int = 100
+    flush_slow_ms: int = 250
+    flush_fast_for_ms: int = 1000
+    post_attempts: int = 4
+    drain_s: int = 5  # how long an ending waits for slow connections
+
+    @classmethod
+    def from_json(cls, text: str) -> Limits:
+        """The defaults with the overrides of `text`, a JSON object of positive integers. Raises SettingsError."""
+        try:
+            overrides = json.loads(text)
+        except ValueError as error:
+            raise SettingsError(f"LIMITS is not JSON: {error}") from None
+        if not isinstance(overrides, dict):
+            raise SettingsError('LIMITS must be a JSON object, such as {"token_grace_s": 5}')
+        known = {field.name for field in fields(cls)}
+        for name, value in overrides.items():
+            if name not in known:
+                raise SettingsError(f"LIMITS names {name!r}, which is no limit; limits.py lists them")
+            if type(value) is not int or value <= 0:
+                raise SettingsError(f"LIMITS: {name} must be a positive whole number, not {value!r}")
+        return cls(**overrides)

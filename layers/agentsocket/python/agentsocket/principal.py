@@ -1,0 +1,81 @@
+"""Who is asking. The only file that constructs a `Principal`.
+
+Storage opens for a Principal and for nothing else, so whoever makes one decides whose rows are read. There are three
+sources, one function each: verified claims, the authorizer's context, and a run taken from our own queue.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated user. `issued_at` and `expires_at` are the token's, in seconds since the epoch."""
+
+    user: str
+    subject: str = ""
+    issuer: str = ""
+    session: str = ""
+    scopes: frozenset[str] = frozenset()
+    issued_at: int = 0
+    expires_at: int = 0
+
+    def context(self) -> dict[str, str]:
+        """The authorizer's context: API Gateway hands these strings to every later event of the connection."""
+        return {
+            "user": self.user,
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "session": self.session,
+            "scope": " ".join(sorted(self.scopes)),
+            "issued_at": str(self.issued_at),
+            "expires_at": str(self.expires_at),
+        }
+
+
+def user_id(issuer: str, subject: str) -> str:
+    """The user in every key, queue group and session tag: 32 characters of a-z2-7 (delivery.md, Who is who).
+
+    The hash makes any `sub` safe, and the issuer in it keeps two issuers' users apart.
+    """
+    digest = hashlib.sha256(issuer.encode() + b"\x00" + subject.encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:32]
+
+
+def of_claims(claims: Mapping[str, Any]) -> Principal:
+    """The principal of an access token whose signature and claims have been verified (`tokens.verify`)."""
+    return Principal(
+        user=user_id(claims["iss"], claims["sub"]),
+        subject=claims["sub"],
+        issuer=claims["iss"],
+        session=claims.get("sid", ""),
+        scopes=frozenset(claims.get("scope", "").split()),
+        issued_at=claims["iat"],
+        expires_at=claims["exp"],
+    )
+
+
+def of_context(context: Mapping[str, str]) -> Principal:
+    """The principal in the authorizer's context. Raises KeyError or ValueError if there is none."""
+    return Principal(
+        user=context["user"],
+        subject=context["subject"],
+        issuer=context["issuer"],
+        session=context["session"],
+        scopes=frozenset(context["scope"].split()),
+        issued_at=int(context["issued_at"]),
+        expires_at=int(context["expires_at"]),
+    )
+
+
+def of_run(user: str) -> Principal:
+    """The owner of a run taken from our queue.
+
+    Only the Message function may send there, and it writes its own principal's user.
+    """
+    return Principal(user=user)

@@ -1,0 +1,148 @@
+"""From a run's events to the sockets that follow its thread: one lane per connection, each at its own pace.
+
+A lane has one post in flight and keeps its own position; a slow or dead connection delays no other. A push that
+fails is a late event, not a lost one: the log has it, and a client that notices asks again. Who is subscribed is read
+from the user's connection rows; a worker takes a cursor from there once per subscription (delivery.md, Cursors).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agentsocket.gateway import Delivery, Gateway
+from agentsocket.rows import Connection, LogEvent, Run
+from agentsocket.runtime import Runtime
+from agentsocket.storage import UserStorage
+
+_SENDER = "sender"  # the generation of who sent the message without following the thread
+_BACKOFF_S = 0.1
+_logger = logging.getLogger("agentsocket.pushing")
+
+
+@dataclass(slots=True)
+class _Lane:
+    connection_id: str
+    generation: str
+    position: int
+    expires_at: int
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Subscribers:
+    """The connections that a run's events go to."""
+
+    def __init__(
+        self,
+        run: Run,
+        user: UserStorage,
+        gateway: Gateway,
+        runtime: Runtime,
+    ) -> None:
+        self._run = run
+        self._user = user
+        self._gateway = gateway
+        self._runtime = runtime
+        self._limits = runtime.limits
+        self._tail: list[LogEvent] = []
+        self._lanes: dict[str, _Lane] = {}
+        self._ending = False
+
+    def offer(self, events: Iterable[LogEvent]) -> None:
+        """Hand over events that are in the log, in order."""
+        self._tail.extend(events)
+        for lane in self._lanes.values():
+            lane.changed.set()
+
+    async def look(self) -> None:
+        """Read who is connected and subscribed now: new ones get the tail, gone ones nothing more."""
+        connections: list[Connection] = await self._runtime.offload(self._user.connections)
+        following = {c.connection_id: c for c in connections if c.live and self._generation(c)}
+        for connection_id in self._lanes.keys() - following.keys():
+            self._end(self._lanes.pop(connection_id))
+        for connection in following.values():
+            self._follow(connection)
+
+    async def finish(self) -> None:
+        """A last look, then wait until every lane has sent the tail, a few seconds at most."""
+        await self.look()
+        self._ending = True
+        for lane in self._lanes.values():
+            lane.changed.set()
+        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._limits.drain_s)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Stop all lanes where they are."""
+        for lane in self._lanes.values():
+            self._end(lane)
+        self._lanes.clear()
+
+    def _generation(self, connection: Connection) -> str:
+        subscription = connection.subscriptions.get(self._run.thread_id)
+        if subscription:
+            return subscription.generation
+        return _SENDER if connection.connection_id == self._run.connection_id else ""
+
+    def _follow(self, connection: Connection) -> None:
+        generation = self._generation(connection)
+        lane = self._lanes.get(connection.connection_id)
+        if lane is None:
+            lane = _Lane(connection.connection_id, generation, self._cursor(connection), connection.expires_at)
+            self._lanes[connection.connection_id] = lane
+            lane.task = asyncio.get_running_loop().create_task(self._serve(lane))
+        elif lane.generation != generation:
+            lane.generation, lane.position = generation, self._cursor(connection)
+            lane.changed.set()
+        lane.expires_at = connection.expires_at
+
+    def _cursor(self, connection: Connection) -> int:
+        subscription = connection.subscriptions.get(self._run.thread_id)
+        return subscription.cursor if subscription else 0  # the sender gets its run from the beginning
+
+    async def _serve(self, lane: _Lane) -> None:
+        while True:
+            event = self._next(lane.position)
+            if event is not None:
+                if not await self._deliver(lane, event):
+                    return
+            elif self._ending:
+                return
+            else:
+                lane.changed.clear()
+                await lane.changed.wait()
+
+    def _next(self, position: int) -> LogEvent | None:
+        index = bisect.bisect_right(self._tail, position, key=lambda event: event.seq)
+        return self._tail[index] if index < len(self._tail) else None
+
+    async def _deliver(self, lane: _Lane, event: LogEvent) -> bool:
+        """Post one event, trying again while the connection is throttled. False when the lane is to end."""
+        generation = lane.generation
+        for attempt in range(self._limits.post_attempts):
+            if self._runtime.clock() > lane.expires_at + self._limits.token_grace_s:
+                return False
+            delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, event.frame)
+            if delivery == "gone":
+                await self._runtime.offload(self._user.forget_connection, lane.connection_id)
+                return False
+            if delivery == "delivered":
+                if lane.generation == generation:
+                    lane.position = event.seq
+                return True
+            await self._runtime.sleep(self._runtime.uniform(0, _BACKOFF_S * 2**attempt))
+        _logger.warning("push given up", extra={"connection_id": lane.connection_id, "seq": event.seq})
+        return False
+
+    def _end(self, lane: _Lane) -> None:
+        if lane.task is None:
+            return
+        if lane.task.done() and not lane.task.cancelled() and (error := lane.task.exception()):
+            _logger.error("lane failed", extra={"connection_id": lane.connection_id, "error": type(error).__name__})
+        lane.task.cancel()

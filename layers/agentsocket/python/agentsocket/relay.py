@@ -1,0 +1,132 @@
+"""The life of one message, in the order it happens. Start reading here.
+
+    connect -> receive -> start_run -> execute (start, publish, publish, ..., finish) -> resume -> disconnect
+
+Each step names the seams it needs and gets no others: its signature is its IAM policy. Events are appended to the log
+before they are pushed: a failed push is a late event, not a lost one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+import msgspec
+from msgspec import UNSET
+
+from agentsocket import admission, attempts, commands, frames, principal, protocol
+from agentsocket.agents import Agent
+from agentsocket.dispatch import Dispatch
+from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished
+from agentsocket.frames import Reply
+from agentsocket.gateway import Gateway
+from agentsocket.inputs import RunRecord, RunRequest, SocketRequest
+from agentsocket.limits import Limits
+from agentsocket.runtime import Runtime
+from agentsocket.storage import NewMessage, Storage, UserStorage
+from agentsocket.threadlog import Lease
+
+_logger = logging.getLogger("agentsocket.relay")
+
+
+def connect(request: SocketRequest, *, storage: Storage) -> str | None:
+    """$connect: remember the socket. Returns the subprotocol to answer with. Nothing can be posted to it yet."""
+    who = request.principal
+    user = storage.for_user(who)
+    user.open_connection(request.connection_id, token_exp=who.expires_at, token_iat=who.issued_at)
+    return admission.answered_subprotocol(request.upgrade)
+
+
+def disconnect(request: SocketRequest, *, storage: Storage) -> None:
+    """$disconnect: forget the socket. Best effort; 410 on the next push and TTL are the guarantee."""
+    storage.for_user(request.principal).forget_connection(request.connection_id)
+
+
+def receive(
+    request: SocketRequest, *, storage: Storage, dispatch: Dispatch, agents: Collection[str], limits: Limits
+) -> Iterator[Reply]:
+    """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection."""
+    command = frames.parse(request.body, limits=limits).payload
+    user = storage.for_user(request.principal)
+    if isinstance(command, protocol.SendMessage):
+        yield start_run(command, request, user=user, dispatch=dispatch, agents=agents)
+    elif isinstance(command, protocol.Hello):
+        yield from commands.hello(command, request, user=user, limits=limits)
+    elif isinstance(command, protocol.Subscribe):
+        yield from commands.subscribe(command, request, user=user, limits=limits)
+    elif isinstance(command, protocol.Unsubscribe):
+        yield from commands.unsubscribe(command, request, user=user)
+    else:
+        yield Reply(protocol.Pong())
+
+
+def start_run(
+    command: protocol.SendMessage,
+    request: SocketRequest,
+    *,
+    user: UserStorage,
+    dispatch: Dispatch,
+    agents: Collection[str],
+) -> Reply:
+    """Accept a message once and queue its run. A retry finds the run it made, and queues it again if it still waits."""
+    agent = "" if command.agent is UNSET else command.agent
+    if agent and agent not in agents:
+        raise BadRequest("no such agent", field="payload.agent")
+    message = NewMessage(
+        message_id=command.message_id,
+        content=command.content,
+        thread_id=None if command.thread_id is UNSET else command.thread_id,
+        connection_id=request.connection_id,
+        agent=agent,
+        context=msgspec.json.encode(command.context, order="sorted").decode(),
+    )
+    accepted = user.accept(message)
+    run = accepted.run
+    if run.state == "accepted":
+        dispatch.send(RunRequest(request.principal.user, run.thread_id, run.run_id))
+    return Reply(
+        protocol.MessageAccepted(
+            thread_id=run.thread_id,
+            epoch=accepted.thread.epoch,
+            run_id=run.run_id,
+            message_id=run.message_id,
+            duplicate=accepted.duplicate,
+        )
+    )
+
+
+async def execute(
+    record: RunRecord,
+    *,
+    storage: Storage,
+    dispatch: Dispatch,
+    gateway: Gateway,
+    agents: Mapping[str, Callable[[], Agent]],
+    runtime: Runtime,
+) -> None:
+    """Worker: run the agent, publish each event, end the run. Safe to repeat for the same record.
+
+    Returns when the run is terminal, and only then; raises RunUnfinished when the record must come again.
+    """
+    offload, limits = runtime.offload, runtime.limits
+    user = storage.for_user(principal.of_run(record.request.user))
+    run = await offload(user.run, record.request.run_id)
+    if run is None:
+        _logger.error("a run without a row", extra={"run_id": record.request.run_id})
+        return
+    if run.terminal:
+        await attempts.push_ending(run, user, gateway, runtime)
+        return
+    lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
+    await offload(dispatch.hide, record, limits.visibility_s)
+    try:
+        taken = await offload(user.log(run.thread_id).take_lease, lease)
+    except LeaseHeld as held:
+        await offload(dispatch.hide, record, math.ceil(held.remaining_s))
+        raise RunUnfinished("another worker is at it") from held
+    if not taken.intact:
+        await offload(user.renew_epoch, run.thread_id)
+    await attempts.attempt(
+        run, record, lease, taken.top, user=user, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime
+    )

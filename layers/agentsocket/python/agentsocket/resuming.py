@@ -1,0 +1,138 @@
+"""What a client missed: a replay from the log, or a snapshot when the log cannot give it (protocol.md, Resume).
+
+The cursor is written before the log is read, and moved after the last frame was sent: what is appended in between is
+sent twice rather than not at all, and clients drop what they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET
+
+from agentsocket import frames, protocol, texts
+from agentsocket.frames import Reply
+from agentsocket.limits import Limits
+from agentsocket.protocol import Position
+from agentsocket.rows import LogEvent, Message, Thread
+from agentsocket.storage import UserStorage
+from agentsocket.threadlog import ThreadLog
+
+Reason = Literal["epoch", "trimmed", "limit"]
+_ENVELOPE_BYTES = 512  # what a batch or snapshot frame is around its content
+_SNAPSHOT_SHARE = 3  # the text of a run under way takes at most a third of a snapshot
+
+
+def resume(
+    user: UserStorage,
+    connection_id: str,
+    thread_id: str,
+    since: Position | None,
+    *,
+    limits: Limits,
+    max_bytes: int,
+) -> Iterator[Reply]:
+    """Subscribe a connection; yield `subscribed`, then batches of at most `max_bytes` in all, or a snapshot.
+
+    Raises NotFound, or Disconnect when the connection has no row.
+    """
+    thread = user.thread(thread_id)
+    log = user.log(thread_id)
+    missed: list[LogEvent] | Reason | None = None
+    if since is not None:
+        same_epoch = since.epoch == thread.epoch
+        generation = user.subscribe(connection_id, thread_id, cursor=since.seq if same_epoch else 0)
+        missed = _missed(log, since, limits, max_bytes) if same_epoch else "epoch"
+    if isinstance(missed, list) and since is not None:
+        top = missed[-1].seq if missed else since.seq
+        yield from _replay(thread, top, missed, limits)
+    else:
+        if missed == "epoch" and since is not None and since.epoch == thread.epoch:
+            thread = user.renew_epoch(thread_id)
+        # From nothing, so that no cursor of another numbering keeps a worker's events back.
+        generation = user.subscribe(connection_id, thread_id, cursor=0)
+        top = log.top()
+        reason = missed if isinstance(missed, str) else UNSET
+        yield Reply(
+            protocol.Subscribed(thread_id=thread_id, epoch=thread.epoch, seq=top, recovered=False, reason=reason)
+        )
+        yield Reply(_snapshot(user, log, thread, top, limits), thread_id)
+    user.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
+
+
+def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:
+    """Everything after `since`, or why it cannot be had. Two reads, however long the thread is."""
+    top = log.meta().top
+    events, more = log.events(after=since.seq, limit=limits.replay_max_events + 1)
+    if not events and top != since.seq:
+        return "epoch" if top < since.seq and log.top() < since.seq else ("trimmed" if top > since.seq else [])
+    if events and events[0].seq != since.seq + 1:
+        return "trimmed"
+    size = sum(len(event.frame) for event in events)
+    return "limit" if more or len(events) > limits.replay_max_events or size > max_bytes else events
+
+
+def _replay(thread: Thread, top: int, events: list[LogEvent], limits: Limits) -> Iterator[Reply]:
+    yield Reply(protocol.Subscribed(thread_id=thread.thread_id, epoch=thread.epoch, seq=top, recovered=True))
+    pages: list[list[bytes]] = [[]]
+    size = 0
+    for event in events:
+        if pages[-1] and size + len(event.frame) + 1 > limits.max_outbound_frame_bytes - _ENVELOPE_BYTES:
+            pages.append([])
+            size = 0
+        pages[-1].append(event.frame)
+        size += len(event.frame) + 1
+    for number, page in enumerate(pages, start=1):
+        yield Reply(frames.batch(page, more=number < len(pages)), thread.thread_id)
+
+
+def _snapshot(user: UserStorage, log: ThreadLog, thread: Thread, top: int, limits: Limits) -> protocol.ThreadSnapshot:
+    """The thread as of `top`: the newest messages that fit, and the text of a run under way."""
+    room = limits.max_outbound_frame_bytes - _ENVELOPE_BYTES
+    active = _active_run(user, log, top, limits, room // _SNAPSHOT_SHARE)
+    if active is not None:
+        room -= len(msgspec.json.encode(active))
+    messages = _fitting(log.messages(up_to=top, limit=limits.snapshot_max_messages), room, limits)
+    return protocol.ThreadSnapshot(messages=messages, epoch=thread.epoch, seq=top, active_run=active or UNSET)
+
+
+def _fitting(messages: list[Message], room: int, limits: Limits) -> list[protocol.JSONObject]:
+    chosen: list[protocol.JSONObject] = []
+    for message in reversed(messages):
+        shown = _shown(message, limits)
+        room -= len(msgspec.json.encode(shown)) + 1
+        if room < 0:
+            break
+        chosen.insert(0, shown)
+    return chosen
+
+
+def _shown(message: Message, limits: Limits) -> protocol.JSONObject:
+    content = texts.preview(message.content, limits.preview_bytes)
+    return {
+        "message_id": message.message_id,
+        "seq": message.seq,
+        "role": message.role,
+        "content": content,
+        "truncated": message.truncated or content != message.content,
+        "created_at": message.created_at,
+    }
+
+
+def _active_run(
+    user: UserStorage, log: ThreadLog, top: int, limits: Limits, max_bytes: int
+) -> protocol.ActiveRun | None:
+    """The newest attempt of the run that holds the lease, folded up to `top`."""
+    run_id = log.meta().lease_run
+    run = user.run(run_id) if run_id else None
+    if run is None or run.terminal or not run.first_seq:
+        return None
+    events, more = log.events(after=run.first_seq - 1, up_to=top, limit=limits.replay_max_events)
+    attempt = max((event.attempt for event in events), default=1)
+    text = "".join(frames.delta(event.frame) for event in events if event.attempt == attempt)
+    shown = texts.preview(text, max_bytes)
+    return protocol.ActiveRun(
+        run_id=run_id, message_id=f"{run_id}.{attempt}", content=shown, truncated=more or shown != text
+    )

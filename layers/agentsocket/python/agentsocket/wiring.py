@@ -1,0 +1,127 @@
+"""The seams, made once per process from the settings: one cached getter each, and the only `boto3.Session`.
+
+Imports stand inside the getters, so that a function pays at cold start for what it uses and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from agentsocket import settings
+from agentsocket.limits import Limits
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.config import Config
+
+    from agentsocket.dispatch import Dispatch
+    from agentsocket.gateway import Gateway
+    from agentsocket.inputs import Upgrade
+    from agentsocket.principal import Principal
+    from agentsocket.runtime import Runtime
+    from agentsocket.storage import Storage
+
+_THREADS = 16  # blocking calls at once in a worker: one append, renewals, and a dozen connections' posts
+
+
+@functools.cache
+def limits() -> Limits:
+    """The numbers of this deployment."""
+    return settings.limits()
+
+
+@functools.cache
+def admit() -> Callable[[Upgrade], Principal]:
+    """Who may connect, by this deployment's issuer, audience, keys and origins."""
+    from agentsocket import admission, jwks, tokens
+
+    trust = settings.trust()
+    keys = (
+        jwks.InlineKeys(trust.jwks, limits=limits())
+        if trust.jwks
+        else jwks.FetchedKeys(trust.jwks_url, limits=limits())
+    )
+
+    def verify(token: str) -> Principal:
+        return tokens.verify(
+            token, keys=keys, issuer=trust.issuer, audience=trust.audience, now=time.time(), limits=limits()
+        )
+
+    return functools.partial(admission.admit, verify=verify, origins=trust.origins)
+
+
+@functools.cache
+def storage(*, epochs: bool = False) -> Storage:
+    """The table. `epochs`: this function tells clients epochs, so it must know the deployment's generation."""
+    from agentsocket.storage import Storage
+    from agentsocket.table import Table
+
+    table = Table(_session().client("dynamodb", config=_config()), settings.table(), now=time.time)
+    return Storage(table, limits=limits(), generation=settings.generation() if epochs else "")
+
+
+@functools.cache
+def dispatch(*, dead_letters: bool = False) -> Dispatch:
+    """The run queue, and for who may bury a run the dead-letter queue."""
+    from agentsocket.dispatch import Dispatch
+
+    return Dispatch(
+        _session().client("sqs", config=_config()),
+        queue=settings.run_queue(),
+        dead_letters=settings.dead_letter_queue() if dead_letters else "",
+    )
+
+
+@functools.cache
+def gateway() -> Gateway:
+    """@connections. botocore finds the address in the environment; `settings` makes sure it is there."""
+    from agentsocket.gateway import Gateway
+
+    settings.management_endpoint()
+    return Gateway(_session().client("apigatewaymanagementapi", config=_config(max_connections=_THREADS)))
+
+
+def agent_names() -> Collection[str]:
+    """The agents a client may name."""
+    from agentsocket.agents.catalog import AGENTS
+
+    return AGENTS.keys()
+
+
+@functools.cache
+def runtime() -> Runtime:
+    """Real time, and a bounded pool of threads for blocking calls."""
+    from agentsocket.runtime import Runtime
+
+    threads = ThreadPoolExecutor(_THREADS)
+
+    async def offload(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        call = functools.partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
+
+    return Runtime(time.time, asyncio.sleep, random.uniform, offload, limits())
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    import boto3
+
+    return boto3.Session()
+
+
+def _config(max_connections: int = 10) -> Config:
+    """Explicit time-outs (delivery.md, Lease): the SDK's own minute would outlive a lease."""
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=1,
+        read_timeout=5,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=max_connections,
+    )

@@ -1,0 +1,95 @@
+"""What the tests of every folder share: a table in moto, a user, and the seams of one message's life."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from agentsocket.limits import Limits
+from agentsocket.principal import Principal
+from agentsocket.principal import of_claims as principal_of_claims
+from agentsocket.runtime import Runtime
+from agentsocket.storage import Storage, UserStorage
+from agentsocket.table import Table
+from tests.fakes import Clock
+
+ISSUER = "https://issuer.example"
+
+# The SDK must neither find credentials of the person who runs the tests nor ask the network for some.
+os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="eu-central-1")
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def principal_of(name: str, clock: Clock, *, lifetime_s: int = 900) -> Principal:
+    """A user who has just signed in."""
+    now = int(clock())
+    return principal_of_claims({"iss": ISSUER, "sub": name, "iat": now, "exp": now + lifetime_s})
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[Any]:
+    """A DynamoDB client on an empty table named `agentsocket`, as template.yaml declares it."""
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        client.create_table(
+            TableName="agentsocket",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": "PK", "AttributeType": "S"},
+                {"AttributeName": "SK", "AttributeType": "S"},
+            ],
+        )
+        yield client
+
+
+@pytest.fixture
+def table(dynamodb: Any, clock: Clock) -> Table:
+    return Table(dynamodb, "agentsocket", now=clock)
+
+
+@pytest.fixture
+def storage(table: Table, limits: Limits) -> Storage:
+    return Storage(table, limits=limits, generation="1")
+
+
+@pytest.fixture
+def ada(clock: Clock) -> Principal:
+    return principal_of("ada", clock)
+
+
+@pytest.fixture
+def bob(clock: Clock) -> Principal:
+    return principal_of("bob", clock)
+
+
+@pytest.fixture
+def adas(storage: Storage, ada: Principal) -> UserStorage:
+    return storage.for_user(ada)
+
+
+@pytest.fixture
+def runtime(clock: Clock, limits: Limits) -> Runtime:
+    """Real asyncio, a clock that stands still, and blocking calls made in place: moto is not for threads."""
+
+    async def offload(function: Any, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.sleep(0)
+        return function(*args, **kwargs)
+
+    return Runtime(clock, asyncio.sleep, max, offload, limits)

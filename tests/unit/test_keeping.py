@@ -1,0 +1,107 @@
+"""The keeper: a run that takes its time stays its worker's, and one that cannot be kept is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from agentsocket.agents import Report, Text
+from agentsocket.errors import LeaseHeld, RunUnfinished, Unavailable
+from agentsocket.limits import Limits
+from agentsocket.threadlog import Lease
+from tests.fakes import Scripted
+from tests.waiting import until
+from tests.world import World
+
+LIMITS = Limits(look_every_ms=5)
+
+
+@pytest.fixture
+def world(storage, runtime):
+    return World(storage, replace(runtime, limits=LIMITS), Scripted([Text("a"), 60.0]))
+
+
+@pytest.fixture
+async def running(world, ada):
+    """A run under way, its accepted payload, and its end."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    working = asyncio.create_task(world.work())
+    await until(lambda: bool(world.agent.turns))
+    yield world, accepted, working
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+def meta(world, who, accepted):
+    return world.storage.for_user(who).log(accepted["thread_id"]).meta()
+
+
+async def test_a_long_run_keeps_its_lease_and_its_record(running, ada, clock):
+    world, accepted, working = running
+    for _ in range(4):
+        before = meta(world, ada, accepted).lease_until
+        hidden = len(world.queue.hidden)
+        clock.advance(LIMITS.renew_every_s)
+        await until(lambda: meta(world, ada, accepted).lease_until > before)  # noqa: B023 (awaited within the round)
+        assert len(world.queue.hidden) > hidden
+    assert set(world.queue.hidden) == {LIMITS.visibility_s}
+    log = world.storage.for_user(ada).log(accepted["thread_id"])
+    with pytest.raises(LeaseHeld):
+        log.take_lease(Lease("other", accepted["run_id"], 2))
+    assert meta(world, ada, accepted).top == 3
+    assert not working.done()
+
+
+async def test_who_lost_the_lease_stops_and_leaves_the_record(running, ada, clock):
+    world, accepted, working = running
+    log = world.storage.for_user(ada).log(accepted["thread_id"])
+    clock.advance(LIMITS.lease_s + 1)
+    log.take_lease(Lease("other", accepted["run_id"], 2))
+    with pytest.raises(RunUnfinished):
+        await working
+    assert not world.storage.for_user(ada).run(accepted["run_id"]).terminal
+
+
+async def test_a_queue_that_fails_briefly_is_no_reason_to_stop(running, ada, clock):
+    world, accepted, working = running
+    world.queue.failing = True
+    clock.advance(LIMITS.renew_every_s)
+    await asyncio.sleep(0.1)
+    assert not working.done()
+    world.queue.failing = False
+    before = meta(world, ada, accepted).lease_until
+    await until(lambda: meta(world, ada, accepted).lease_until > before)
+
+
+async def test_what_cannot_be_renewed_for_a_lease_s_length_is_given_up(running, clock):
+    world, _, working = running
+    world.queue.failing = True
+    clock.advance(LIMITS.lease_s)
+    with pytest.raises(RunUnfinished):
+        await working
+
+
+async def test_who_subscribes_during_a_run_gets_it_from_there(world, ada):
+    """D9: replay and live meet without a gap."""
+    world.connect(ada, "a1")
+    world.connect(ada, "a2")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent = Scripted([Text("one "), 0.2, Text("two "), 0.5, Text("three"), Report()])
+    working = asyncio.create_task(world.work())
+    await until(lambda: len(world.sockets.events("a1")) >= 3)
+    since = {"epoch": accepted["epoch"], "seq": 0}
+    _, batch = world.say(ada, "a2", "subscribe", thread_id=accepted["thread_id"], since=since)
+    await working
+    seen = {event["seq"]: event for event in [*batch["events"], *world.sockets.events("a2")]}
+    assert list(seen.values()) == world.sockets.events("a1")
+
+
+async def test_an_unavailable_table_leaves_the_record(world, ada):
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    world.queue.failing = True
+    with pytest.raises(Unavailable):
+        await world.work()

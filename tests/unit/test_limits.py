@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from agentsocket.errors import SettingsError
+from agentsocket.limits import Limits
+
+
+def test_overrides_change_what_they_name_and_nothing_else():
+    limits = Limits.from_json('{"token_grace_s": 5}')
+    assert limits.token_grace_s == 5
+    assert limits.lease_s == Limits().lease_s
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "not JSON"),
+        ("[]", "must be a JSON object"),
+        ('{"token_grace": 5}', "'token_grace', which is no limit"),
+        ('{"token_grace_s": 0}', "positive whole number"),
+        ('{"token_grace_s": true}', "positive whole number"),
+        ('{"token_grace_s": 1.5}', "positive whole number"),
+    ],
+)
+def test_a_wrong_override_is_one_error_naming_it(text, said):
+    with pytest.raises(SettingsError, match=said):
+        Limits.from_json(text)
+
+
+def test_a_record_stays_hidden_longer_than_the_lease_lasts():
+    """delivery.md, Lease: a record must not return to a lease that is still fresh."""
+    limits = Limits()
+    assert limits.visibility_s > limits.lease_s > 2 * limits.renew_every_s
+
+
+def test_what_is_inline_fits_a_frame():
+    limits = Limits()
+    assert limits.inline_content_bytes + 4 * 1024 < limits.max_outbound_frame_bytes < limits.max_inbound_frame_bytes
