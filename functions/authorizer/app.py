@@ -1,0 +1,12 @@
+"""REQUEST authorizer of $connect. Identity: whatever token the upgrade carries; everyone else trusts this answer."""
+
+from agentsocket import edge, wiring
+from agentsocket.inputs import Upgrade
+from agentsocket.principal import Principal
+
+admit = wiring.admit()
+
+
+@edge.authorizer
+def handler(upgrade: Upgrade) -> Principal:
+    return admit(upgrade)

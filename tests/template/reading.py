@@ -1,0 +1,57 @@
+"""The template as data: what a function is given, and what it may do. Tags such as !Ref are read as {"Ref": …}."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cfnlint.decode import decode  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FUNCTIONS = ("Authorizer", "Connect", "Message", "Disconnect", "Worker")
+
+
+@cache
+def template() -> dict[str, Any]:
+    read, problems = decode(str(ROOT / "template.yaml"))
+    assert read is not None, problems
+    return dict(read)
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """Logical id and definition of every resource of one type."""
+    return {name: value for name, value in template()["Resources"].items() if value["Type"] == kind}
+
+
+def properties(logical_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = template()["Resources"][logical_id]["Properties"]
+    return found
+
+
+def function(name: str) -> dict[str, Any]:
+    """Properties of one function, with those it has from Globals."""
+    return {**template()["Globals"]["Function"], **properties(f"{name}Function")}
+
+
+def environment(name: str) -> dict[str, Any]:
+    shared = template()["Globals"]["Function"]["Environment"]["Variables"]
+    return {**shared, **properties(f"{name}Function")["Environment"]["Variables"]}
+
+
+def grants(name: str) -> set[tuple[str, str]]:
+    """What one function's role allows: pairs of an action and a resource."""
+    (policy,) = properties(f"{name}Role")["Policies"]
+    return {
+        (action, written(resource))
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+    }
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def written(resource: Any) -> str:
+    """A resource in one line: `Table.Arn` for an attribute, else the text of !Sub."""
+    return ".".join(resource["Fn::GetAtt"]) if "Fn::GetAtt" in resource else str(resource["Fn::Sub"])

@@ -1,0 +1,220 @@
+"""template.yaml: what each function is given, and how API, table, queues and logs are set."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from layers import build
+from tests.template.reading import FUNCTIONS, ROOT, environment, function, properties, resources, template
+
+ENDPOINT = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
+EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL", "LIMITS"}
+TABLE = {"TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB"}
+RUNS = {"QUEUE_URL", "GENERATION", "AWS_ENDPOINT_URL_SQS", ENDPOINT}
+ENVIRONMENTS = {
+    "Authorizer": {"ISSUER", "AUDIENCE", "JWKS", "JWKS_URL", "ALLOWED_ORIGINS"},
+    "Connect": TABLE,
+    "Message": TABLE | RUNS,
+    "Disconnect": TABLE,
+    "Worker": TABLE | RUNS | {"DEAD_LETTER_QUEUE_URL"},
+}
+GATEWAY_TIMEOUT_S = 29
+
+
+def test_sam_finds_nothing_to_complain_about(tmp_path):
+    command = [str(ROOT / ".tools/bin/sam"), "validate", "--lint"]
+    quiet = {**os.environ, "SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[[" not in done.stdout + done.stderr, "the linter's findings begin with [[E or [[W"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_given_exactly_the_environment_it_reads(name):
+    assert set(environment(name)) == ENVIRONMENTS[name] | EVERYWHERE
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_endpoints_of_aws_services_are_declared_empty_so_that_a_laptop_can_fill_them(name):
+    """`sam local` passes on only what the template declares, and botocore ignores what is empty."""
+    services = {key for key in environment(name) if key.startswith("AWS_ENDPOINT_URL_")} - {ENDPOINT}
+    assert all(environment(name)[key] == "" for key in services)
+
+
+@pytest.mark.parametrize("name", ["Message", "Worker"])
+def test_frames_are_posted_to_the_stage_unless_an_endpoint_is_given(name):
+    own = {"Fn::Sub": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}"}
+    assert environment(name)[ENDPOINT] == {"Fn::If": ["EndpointGiven", {"Ref": "ManagementEndpoint"}, own]}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_runtime_and_processor_are_parameters(name):
+    assert function(name)["Runtime"] == {"Ref": "PythonRuntime"}
+    assert function(name)["Architectures"] == [{"Ref": "Architecture"}]
+
+
+def test_layers_are_built_for_the_runtime_and_processor_that_the_template_has_by_default():
+    parameters = template()["Parameters"]
+    assert build.DEFAULT_PYTHON == parameters["PythonRuntime"]["Default"] == "python3.13"
+    assert build.DEFAULT_ARCH == parameters["Architecture"]["Default"] == "arm64"
+    assert set(build.MACHINES) == set(parameters["Architecture"]["AllowedValues"])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_its_folder_over_the_two_layers(name):
+    assert function(name)["CodeUri"] == f"functions/{name.lower()}"
+    assert function(name)["Handler"] == "app.handler"
+    assert function(name)["Layers"] == [{"Ref": "VendorLayer"}, {"Ref": "AgentsocketLayer"}]
+
+
+@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message", "Disconnect"])
+def test_a_route_ends_well_before_api_gateway_gives_up(name):
+    assert function(name)["Timeout"] <= GATEWAY_TIMEOUT_S / 1.5
+
+
+def test_the_queue_hides_a_record_for_as_long_as_the_worker_may_run():
+    assert function("Worker")["Timeout"] == 900
+    assert properties("RunQueue")["VisibilityTimeout"] >= function("Worker")["Timeout"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_logs_to_a_group_of_its_own_that_forgets(name):
+    assert function(name)["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}LogGroup"}}
+    assert properties(f"{name}LogGroup")["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_every_log_group_forgets():
+    assert {group["Properties"]["RetentionInDays"]["Ref"] for group in resources("AWS::Logs::LogGroup").values()} == {
+        "LogRetentionDays"
+    }
+
+
+@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message"])
+def test_what_must_answer_can_have_concurrency_of_its_own(name):
+    reserved = {"Fn::If": ["ReserveConcurrency", {"Ref": "ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert function(name)["ReservedConcurrentExecutions"] == reserved
+    assert template()["Parameters"]["ReservedConcurrency"]["Default"] == 0
+
+
+def test_routes_are_the_three_that_api_gateway_knows():
+    routes = properties("Api")["Routes"]
+    assert {key: route["FunctionArn"]["Fn::GetAtt"][0] for key, route in routes.items()} == {
+        "$connect": "ConnectFunction",
+        "$disconnect": "DisconnectFunction",
+        "$default": "MessageFunction",
+    }
+    assert properties("Api")["RouteSelectionExpression"] == "$request.body.type"
+
+
+def test_the_authorizer_is_asked_whichever_way_a_token_comes():
+    auth = properties("Api")["Auth"]
+    assert auth == {"AuthType": "CUSTOM", "AuthArn": {"Fn::GetAtt": ["AuthorizerFunction", "Arn"]}}, "no IdentitySource"
+
+
+def test_the_default_route_answers_its_caller():
+    assert properties("Api")["Routes"]["$default"]["RouteResponseSelectionExpression"] == "$default"
+    (response,) = resources("AWS::ApiGatewayV2::RouteResponse").values()
+    assert response["Condition"] == "OnAws"
+    assert response["Properties"] == {
+        "ApiId": {"Ref": "Api"},
+        "RouteId": {"Ref": "ApiDefaultRoute"},
+        "RouteResponseKey": "$default",
+    }
+
+
+@pytest.mark.parametrize("settings", ["DefaultRouteSettings", "RouteSettings"])
+def test_the_stage_is_throttled_and_never_traces_data(settings):
+    found = properties("Api")[settings]
+    route = found.get("$connect", found)
+    assert 0 < route["ThrottlingRateLimit"] <= 1000
+    assert 0 < route["ThrottlingBurstLimit"] <= 1000
+    assert route["DataTraceEnabled"] is False
+    assert route["LoggingLevel"] == {"Fn::If": ["LogStage", "ERROR", "OFF"]}
+
+
+def test_the_access_log_has_neither_query_nor_header():
+    condition, settings, otherwise = properties("Api")["AccessLogSettings"]["Fn::If"]
+    assert (condition, otherwise) == ("LogStage", {"Ref": "AWS::NoValue"})
+    assert settings["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
+    for carrier in ("path", "query", "header", "protocol", "principal", "authorizer.subject"):
+        assert carrier not in settings["Format"].lower()
+
+
+def test_the_table_has_the_documented_keys_and_index():
+    table = properties("Table")
+    assert table["KeySchema"] == [
+        {"AttributeName": "PK", "KeyType": "HASH"},
+        {"AttributeName": "SK", "KeyType": "RANGE"},
+    ]
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == "by_activity"
+    assert [part["AttributeName"] for part in index["KeySchema"]] == ["PK", "activity"]
+    types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
+    assert types == {"PK": "S", "SK": "S", "activity": "N"}
+
+
+def test_the_table_expires_encrypts_restores_and_outlives_the_stack():
+    table = template()["Resources"]["Table"]
+    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+@pytest.mark.parametrize("queue", ["RunQueue", "DeadLetterQueue"])
+def test_queues_are_fifo_per_thread_and_encrypted(queue):
+    settings = properties(queue)
+    assert settings["FifoQueue"] is True
+    assert settings["DeduplicationScope"] == "messageGroup"
+    assert settings["FifoThroughputLimit"] == "perMessageGroupId"
+    assert settings["ContentBasedDeduplication"] is False, "a record's deduplication id is its run"
+    assert settings["SqsManagedSseEnabled"] is True
+    assert settings["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_a_record_that_comes_back_too_often_is_kept_aside_and_heard_of():
+    redrive = properties("RunQueue")["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 10}
+    alarm = properties("DeadLetterAlarm")
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetterQueue", "QueueName"]}}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+@pytest.mark.parametrize("name", ["Connect", "Disconnect", "Message", "Worker"])
+def test_an_internal_error_is_counted_and_heard_of(name):
+    """By a text that only edge.py logs: Lambda's own count of errors has every 401 in it."""
+    counter, alarm = properties(f"{name}ErrorCount"), properties("InternalErrorAlarm")
+    assert counter["LogGroupName"] == {"Ref": f"{name}LogGroup"}
+    (text,) = re.findall(r'^{ \$\.message = ("[^"]+") }$', counter["FilterPattern"])
+    assert f"logger.error({text}" in (ROOT / "layers/agentsocket/python/agentsocket/edge.py").read_text("utf-8")
+    (counted,) = counter["MetricTransformations"]
+    assert (counted["MetricNamespace"], counted["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
+
+
+def test_the_worker_takes_one_run_at_a_time_and_reports_the_failed_one():
+    source = properties("WorkerFunction")["Events"]["Runs"]["Properties"]
+    assert source == {
+        "Queue": {"Fn::GetAtt": ["RunQueue", "Arn"]},
+        "BatchSize": 1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}},
+    }
+
+
+def test_local_gates_resources_and_nothing_else():
+    users = [name for name, resource in template()["Resources"].items() if resource.get("Condition") == "OnAws"]
+    assert users == ["DefaultRouteResponse"]
+    assert "'Local'" not in str(template()["Resources"]), "no function is told where it runs"
+    assert "OnAws" not in str([resource["Properties"] for resource in template()["Resources"].values()])
+
+
+def test_outputs_are_those_that_the_launcher_reads_and_no_secret():
+    assert set(template()["Outputs"]) == {
+        *("WebSocketUrl", "ManagementEndpoint", "ApiId", "StageName", "TableName", "QueueUrl", "DeadLetterQueueUrl"),
+        *(f"{name}FunctionName" for name in FUNCTIONS),
+        "WorkerMapping",
+    }
+    assert "Jwks" not in str(template()["Outputs"])
