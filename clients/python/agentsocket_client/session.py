@@ -1,0 +1,218 @@
+"""One client's conversation, without I/O: frames and the time go in; frames to send and things to tell come out.
+
+    open(now) -> poll(now) sends hello -> receive(welcome) -> poll/receive ... -> open(now) on the next connection
+
+Threads keep their order in `following`, commands their turn in `outbox`; here is which frame goes to whom, and what
+the client says by itself: hello, ping, and subscribe when something is missing. Sockets and waiting are not here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from agentsocket_client import frames
+from agentsocket_client.backoff import Backoff
+from agentsocket_client.following import Following, thread_id_of
+from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
+from agentsocket_client.limits import Limits
+from agentsocket_client.outbox import Command, Outbox
+from agentsocket_client.outputs import Event, Hangup, Output, Reply
+
+FINAL = frozenset({"unauthorized", "revoked", "bad_request", "connection_limit"})
+RECONNECT = frozenset({"shutdown", "connection_age", "token_expired", "slow_consumer", "rate_limited", "no_connection"})
+
+Handler: TypeAlias = Callable[[Frame, float], list[Output]]
+
+
+class Session:
+    """All state of a client that outlives a connection. Times are seconds of the caller's clock."""
+
+    def __init__(self, resume: Iterable[ResumePoint], *, limits: Limits, random: Callable[[], float]) -> None:
+        self.welcome: Payload | None = None
+        self._limits = limits
+        self._faults = Backoff(limits.backoff_base_s, limits.backoff_cap_s, random)
+        self._outbox = Outbox(limits.reply_s)
+        self._following = Following(resume, limits=limits, random=random)
+        self._hello = ""
+        self._recovery: str | None = None  # the one subscribe of our own that is out
+        self._ping: str | None = None
+        self._ping_at = math.inf
+        self._handlers: dict[str, Handler] = {
+            "welcome": self._on_welcome,
+            "subscribed": self._following.subscribed,
+            "unsubscribed": self._on_unsubscribed,
+            "batch": self._following.batch,
+            "thread_snapshot": self._following.snapshot,
+            "message_accepted": self._following.accepted,
+            "heartbeat": self._following.heartbeat,
+            "disconnect": self._on_disconnect,
+        }
+
+    # What the client does.
+
+    def open(self, client: dict[str, str], now: float) -> None:
+        """A new connection: say hello, resume what is followed, and send again what has no reply."""
+        for own in (self._ping, self._recovery):
+            self._outbox.pop(own)
+        self._ping, self._recovery, self._ping_at = None, None, math.inf
+        resume = self._following.resume(now)
+        hello = frames.command("hello", {"protocol": 1, "client": client, "resume": resume})
+        self._hello = hello["id"]
+        self._outbox.greet(self._command(hello))
+
+    def submit(self, frame: Frame, now: float) -> None:
+        """Queue a caller's command. Raises CommandFailed if it cannot be sent at all."""
+        if frame["type"] == "subscribe":
+            frame = {**frame, "payload": self._following.follow(frame["payload"], now)}
+        self._outbox.put(self._command(frame))
+
+    def withdraw(self, command_id: str) -> None:
+        """Nobody waits for this command any more."""
+        self._outbox.pop(command_id)
+
+    def largest_in_flight(self) -> str | None:
+        """The command that a close with 1009 (message too big) must be about."""
+        return self._outbox.largest_in_flight()
+
+    @property
+    def live(self) -> bool:
+        """Whether the newest connection has been welcomed."""
+        return not self._outbox.greeting
+
+    def poll(self, now: float) -> list[str]:
+        """The texts to send now."""
+        if self.live:
+            self._recover(now)
+            self._keep_alive(now)
+        return [command.text for command in self._outbox.take(now)]
+
+    def deadline(self) -> float:
+        """When to poll again if nothing happens before; infinity: never."""
+        if not self.live:
+            return self._outbox.deadline()
+        recovery = math.inf if self._recovery is not None else self._following.due()
+        return min(self._outbox.deadline(), self._ping_at, recovery)
+
+    def read(self, event: Event) -> None:
+        """The caller has been given this event."""
+        self._following.read(event)
+
+    def position(self, thread_id: str) -> Position:
+        """How far the caller has read. Raises KeyError for a thread this client does not follow."""
+        return self._following.position(thread_id)
+
+    # What the server says.
+
+    def receive(self, text: str | bytes, now: float) -> list[Output]:
+        """One frame from the server. What this client does not know is ignored."""
+        frame = frames.decode(text)
+        if frame is None:
+            return []
+        if frames.is_gateway_fault(frame):
+            self._outbox.postpone(now + self._faults.next())
+            return []
+        if frame["type"] == "error":
+            return self._on_error(frame, now)
+        return self._handlers.get(frame["type"], self._on_other)(frame, now) + self._settle(frame, now)
+
+    def _on_welcome(self, frame: Frame, now: float) -> list[Output]:
+        self.welcome = frame["payload"]
+        self._outbox.greeted()
+        self._ping_at = now + self._ping_interval()
+        return []
+
+    def _on_unsubscribed(self, frame: Frame, _now: float) -> list[Output]:
+        self._following.leave(thread_id_of(frame))
+        return []
+
+    def _on_disconnect(self, frame: Frame, _now: float) -> list[Output]:
+        payload = frame["payload"]
+        code, reason = str(payload.get("code")), str(payload.get("reason", ""))
+        final = code in FINAL or (code not in RECONNECT and payload.get("reconnect") is False)
+        return [Event(frame), Hangup(code, reason, final, _retry_after_s(frame))]
+
+    def _on_other(self, frame: Frame, now: float) -> list[Output]:
+        if isinstance(frame.get("seq"), int):
+            return self._following.event(frame, now)
+        return [Event(frame)] if frame["type"] in frames.NOTICES and frame.get("reply_to") is None else []
+
+    def _on_error(self, frame: Frame, now: float) -> list[Output]:
+        payload, reply_to = frame["payload"], frame.get("reply_to")
+        if payload.get("code") == "token_expired":  # the commands stay: the next connection comes with a new token
+            return [Hangup("token_expired", str(payload.get("message", "")), final=False)]
+        if reply_to is None:
+            return [Event(frame)]
+        if reply_to == self._hello:
+            return self._on_hello_failed(frame, now)
+        command = self._outbox.get(reply_to)
+        if command is not None and command.subscribes is not None:
+            return self._on_subscribe_failed(frame, command.subscribes, now)
+        return self._settle(frame, now)
+
+    def _on_hello_failed(self, frame: Frame, now: float) -> list[Output]:
+        """Before the welcome it is the hello that failed; after it, the resume of one of its threads."""
+        payload = frame["payload"]
+        if self.live:
+            self._following.ask_again(now + _retry_after_s(frame))
+        elif not payload.get("temporary"):
+            return [Hangup(str(payload.get("code")), str(payload.get("message", "")), final=True)]
+        else:
+            self._outbox.postpone(now + max(self._faults.next(), _retry_after_s(frame)))
+        return []
+
+    def _on_subscribe_failed(self, frame: Frame, thread_id: str, now: float) -> list[Output]:
+        """Temporary: the thread is asked for again. Otherwise it is given up, and somebody is told."""
+        told = self._settle(frame, now)
+        if frame["payload"].get("temporary"):
+            self._following.refused(thread_id, now + _retry_after_s(frame))
+            return told
+        self._following.leave(thread_id)
+        return told or [Event({**frame, "thread_id": thread_id})]
+
+    def _settle(self, frame: Frame, now: float) -> list[Output]:
+        """The command that `frame` answers is done; whoever waits for it is told."""
+        command = self._outbox.pop(frame.get("reply_to"))
+        if command is None:
+            return []
+        self._faults.reset()
+        if command.id == self._ping:
+            self._ping, self._ping_at = None, now + self._ping_interval()
+        elif command.id == self._recovery:
+            self._recovery = None
+        else:
+            return [Reply(command.id, frame)]
+        return []
+
+    # What the client says by itself.
+
+    def _recover(self, now: float) -> None:
+        if self._recovery is not None or (thread := self._following.missing(now)) is None:
+            return
+        since = thread.since()
+        frame = frames.command("subscribe", {"thread_id": thread.thread_id} | ({"since": since} if since else {}))
+        thread.asked(now)
+        self._recovery = frame["id"]
+        self._outbox.put(self._command(frame))
+
+    def _keep_alive(self, now: float) -> None:
+        if now >= self._ping_at:
+            frame = frames.command("ping", {})
+            self._ping, self._ping_at = frame["id"], math.inf
+            self._outbox.put(self._command(frame))
+
+    def _ping_interval(self) -> float:
+        interval = (self.welcome or {}).get("ping_interval_s")
+        return float(interval) if isinstance(interval, int | float) and interval > 0 else self._limits.ping_s
+
+    def _command(self, frame: Frame) -> Command:
+        allowed = (self.welcome or {}).get("max_message_bytes", self._limits.message_bytes)
+        text = frames.encode(frame, limit_bytes=min(allowed, self._limits.message_bytes))
+        subscribes = frame["payload"].get("thread_id") if frame["type"] == "subscribe" else None
+        return Command(frame["id"], text, ordered=frame["type"] not in frames.UNORDERED, subscribes=subscribes)
+
+
+def _retry_after_s(frame: Frame) -> float:
+    wait_ms = frame["payload"].get("retry_after_ms")
+    return wait_ms / 1000 if isinstance(wait_ms, int | float) else 0.0
