@@ -1,0 +1,22 @@
+"""`make bench`: prints every figure the README speaks of, beside its aim and a floor measured in the same run."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import imports, start, turn
+
+PARTS = {"imports": imports.measure, "turn": turn.measure, "start": start.measure}
+
+
+def main() -> None:
+    """Run the named parts, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (default: all)")
+    for name in parser.parse_args().parts or PARTS:
+        print(f"\n{name}", flush=True)
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""`python -m local invoke --function NAME --event FILE`: one event through one function, in Lambda's own container.
+
+Inside: which events must come before which, and the table and queue that the function finds. Kept out: filling in an
+event (`events.py`), Docker and sam (`containers.py`).
+
+A container cannot reach loopback, so a ministack of its own listens on Docker's bridge for as long as the command
+runs, with the template deployed in it, and the functions are given its addresses and the issuer's keys inline. What
+must have happened before, such as the connection's row, or for the worker a run that waits in the queue, is made by
+sending the events of PRECEDING through the deployed functions: the real ones, so nothing about rows is known here.
+
+For __main__: `asyncio.run(invoke(function, event))` is the exit status; raises Unable.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import containers, deploy, events, state
+from local.build import Target
+from local.containers import Sam
+from local.errors import Unable
+from local.issuer import Issuer
+from local.ministack import Ministack
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+PRECEDING = {
+    "authorizer": (),
+    "connect": (),
+    "message": ("connect",),
+    "disconnect": ("connect",),
+    "worker": ("connect", "message-hello", "message-user-message"),
+}
+ISSUER_URL = "http://127.0.0.1"  # only a name: the functions get the keys inline, and nobody listens there
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A deployed stack that containers reach, and who signs the events' tokens."""
+
+    sam: Sam
+    outputs: dict[str, str]
+    issuer: Issuer
+    folder: Path
+
+    def event(self, name: str, run: dict[str, str] | None = None) -> dict[str, Any]:
+        """The event of that name, filled in for this moment."""
+        return events.fill(events.path(name).read_text("utf-8"), issuer=self.issuer, now=time.time(), run=run)
+
+    def prepare(self, function: str) -> dict[str, str]:
+        """Make happen what precedes an event for `function`. Returns the waiting run, for the worker's event."""
+        for name in PRECEDING[function]:
+            self._send(name)
+        return self._waiting_run() if function == "worker" else {}
+
+    def variables(self) -> Path:
+        """A file for sam's --env-vars: what the deployed functions have, with the addresses of ministack."""
+        functions: LambdaClient = self.sam.access.client("lambda")
+        found = {}
+        for name in PRECEDING:
+            described = functions.get_function_configuration(FunctionName=self.outputs[f"{name.title()}FunctionName"])
+            deployed = described["Environment"]["Variables"]
+            found[logical_id(name)] = {key: self._address(key) or value for key, value in deployed.items()}
+        path = self.folder / "variables.json"
+        path.write_text(json.dumps(found), "utf-8")
+        return path
+
+    def _address(self, variable: str) -> str:
+        """ministack's address where `variable` is a service's; its own path for @connections, which knows of none."""
+        endpoint = self.sam.access.endpoint_url
+        if variable == "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI":
+            return f"{endpoint}/_aws/execute-api/{self.outputs['ApiId']}/{self.outputs['StageName']}"
+        return endpoint if variable.startswith("AWS_ENDPOINT_URL_") else ""
+
+    def _send(self, name: str) -> None:
+        functions: LambdaClient = self.sam.access.client("lambda")
+        target = self.outputs[f"{name.partition('-')[0].title()}FunctionName"]
+        answer = functions.invoke(FunctionName=target, Payload=json.dumps(self.event(name)))
+        if "FunctionError" in answer:
+            raise Unable(f"events/{name}.json, which must come first, failed: {answer['Payload'].read().decode()}")
+
+    def _waiting_run(self) -> dict[str, str]:
+        sqs: SQSClient = self.sam.access.client("sqs")
+        received = sqs.receive_message(QueueUrl=self.outputs["QueueUrl"], WaitTimeSeconds=5).get("Messages", [])
+        if not received:
+            raise Unable("events/message-user-message.json put no run into the queue, so there is none for the worker.")
+        body = json.loads(received[0]["Body"])
+        return {"thread": body["thread_id"], "run": body["run_id"], "receipt": received[0]["ReceiptHandle"]}
+
+
+def logical_id(function: str) -> str:
+    """The function's name in the template. Raises Unable for an unknown one."""
+    if function not in PRECEDING:
+        raise Unable(f"There is no function {function}; there are: {', '.join(PRECEDING)}.")
+    return f"{function.title()}Function"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@asynccontextmanager
+async def bench(folder: Path) -> AsyncIterator[Bench]:
+    """Build, start ministack where containers reach it, deploy. `folder` is the state folder. Raises Unable."""
+    target, address = Target.this_machine(), containers.bridge()
+    containers.pull_options(target)
+    with files(folder) as run:
+        ministack = listening(run, address)
+        sam = Sam(target, run / "build" / "template.yaml", ministack.access)
+        say("building the layers and deploying")
+        try:
+            await sam.build()
+            await ministack.start()
+            issuer = Issuer(folder, url=ISSUER_URL)
+            deployment = await asyncio.to_thread(deployed, sam, issuer)
+            yield Bench(sam, deployment.outputs, issuer, run)
+        finally:
+            await ministack.stop()
+
+
+@contextmanager
+def files(folder: Path) -> Iterator[Path]:
+    """A folder for this start's files, gone afterwards."""
+    run, lock = state.new_run(state.prepare(folder))
+    try:
+        yield run
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+        lock.close()
+
+
+def listening(run: Path, address: str) -> Ministack:
+    try:
+        return Ministack(run, host=address)
+    except OSError as error:
+        raise Unable(
+            f"Containers reach this machine at {address}, where nothing of ours can listen ({error.strerror}): "
+            "`sam local` needs Docker Engine on Linux, not Docker Desktop; `make up` needs no Docker."
+        ) from error
+
+
+def deployed(sam: Sam, issuer: Issuer) -> deploy.Deployment:
+    parameters = {
+        "PythonRuntime": sam.target.runtime,
+        "Architecture": sam.target.architecture,
+        "Local": "true",
+        "Issuer": issuer.url,
+        "Jwks": json.dumps(issuer.jwks()),
+        "AllowedOrigins": events.WEB_ORIGIN,
+        "ManagementEndpoint": f"{sam.access.endpoint_url}/none",
+    }
+    return deploy.deploy(sam.access, sam.template, stack_name="invoke", parameters=parameters)
+
+
+async def invoke(function: str, event: str, *, folder: Path = state.DEFAULT) -> int:
+    """Print what the function answers to the event file `event`; its log goes to standard error.
+
+    Returns the exit status: 1 if the function raised. Raises Unable if it could not be called at all.
+    """
+    identifier = logical_id(function)
+    events.path(event)
+    async with bench(folder) as ready:
+        run = await asyncio.to_thread(ready.prepare, function)
+        filled = ready.folder / "event.json"
+        filled.write_text(json.dumps(ready.event(event, run)), "utf-8")
+        arguments = ready.sam.local("invoke", identifier, "--event", str(filled), variables=ready.variables())
+        status, answer = await ready.sam.finish(arguments)
+    print(answer.strip())
+    return 1 if status or containers.failed(answer) else 0

@@ -1,0 +1,160 @@
+"""The whole laptop stack as one running program, and what a client can do to it.
+
+It is started once per test session, by the command a person types; every frame it sends is checked against the
+published schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import boto3
+import jsonschema
+from websockets.asyncio.client import ClientConnection, connect
+
+from agentsocket_client import Client
+from local.issuer import Issuer
+from tests.waiting import TIME_FACTOR
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".local"
+PATIENCE_S = 10 * TIME_FACTOR
+
+_FRAME_CHARACTERS = 8 * 1024  # at most 32 KB, whatever the characters
+
+Frame = dict[str, Any]
+
+_SCHEMA = json.loads((ROOT / "clients" / "protocol.schema.json").read_text())
+SERVER_FRAME = jsonschema.Draft202012Validator({**_SCHEMA, "$ref": "#/$defs/server"})
+
+
+class Deployment:
+    """A stack of our own: started by the command that people use, stopped with Ctrl-C."""
+
+    def __init__(self, *options: str) -> None:
+        command = [sys.executable, "-m", "local", "up", "--port", "0", *options]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith("WebSocket URL: "):
+            raise RuntimeError("the laptop stack did not start; what it says stands above")
+        self.url = line.removeprefix("WebSocket URL: ").strip()
+        port = self.url.split(":")[2].split("/")[0]
+        self.facts = json.loads((STATE / "stacks" / f"{port}.json").read_text())
+        self.issuer = Issuer(STATE, url=self.facts["issuer"])
+
+    def stop(self) -> None:
+        """Ctrl-C, as a person does it; what does not end by itself is a failure."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(PATIENCE_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def token(self, name: str = "ada", **claims: Any) -> str:
+        """A real signed token; `claims` distort it."""
+        return self.issuer.token(name, **claims)
+
+    def aws(self, service: str, **options: str) -> Any:
+        """A client of the local AWS, for looking behind the scenes."""
+        return boto3.client(cast(Any, service), **(self.facts["aws"] | options))
+
+    def aws_management(self) -> Any:
+        """@connections, as an operator would call it."""
+        return self.aws("apigatewaymanagementapi", endpoint_url=self.facts["management_endpoint"])
+
+    @asynccontextmanager
+    async def socket(
+        self,
+        token: str | None,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: dict[str, str] | None = None,
+        query: str = "",
+    ) -> AsyncIterator[Socket]:
+        """A bare WebSocket, before any hello."""
+        given = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        offered = cast(Any, list(subprotocols) or None)
+        url = f"{self.url}?{query}" if query else self.url
+        opening = connect(url, additional_headers=given | (headers or {}), subprotocols=offered, open_timeout=60)
+        async with opening as bare:
+            yield Socket(bare)
+
+    @asynccontextmanager
+    async def live(self, name: str = "ada") -> AsyncIterator[Socket]:
+        """A WebSocket that has said hello."""
+        async with self.socket(self.token(name)) as opened:
+            await opened.ask("hello", protocol=1)
+            yield opened
+
+    def client(self, name: str = "ada", **options: Any) -> Client:
+        """The client library, with a fresh token at each connection."""
+
+        async def fresh() -> str:
+            return self.token(name)
+
+        return Client(self.url, fresh, **options)
+
+
+class Socket:
+    """A WebSocket on which every frame is a valid one."""
+
+    def __init__(self, bare: ClientConnection) -> None:
+        self.bare = bare
+        self.seen: list[Frame] = []
+
+    async def send(self, text: str) -> None:
+        """Send one message, in frames that API Gateway takes."""
+        frames = [text[start : start + _FRAME_CHARACTERS] for start in range(0, len(text), _FRAME_CHARACTERS)]
+        await self.bare.send(frames or "")
+
+    async def receive(self) -> Frame:
+        """The next frame, checked against the schema. Raises TimeoutError when none comes."""
+        async with asyncio.timeout(PATIENCE_S):
+            frame: Frame = json.loads(await self.bare.recv())
+        SERVER_FRAME.validate(frame)
+        self.seen.append(frame)
+        return frame
+
+    async def until(self, condition: Callable[[Frame], bool]) -> Frame:
+        """Read on until a frame fits."""
+        while True:
+            frame = await self.receive()
+            if condition(frame):
+                return frame
+
+    async def ask(self, kind: str, **payload: Any) -> Frame:
+        """Send a command; its reply, whatever else comes in between."""
+        command_id = uuid4().hex
+        await self.send(json.dumps({"type": kind, "payload": payload, "id": command_id}))
+        return await self.until(lambda frame: frame.get("reply_to") == command_id)
+
+    async def run(self, content: str, **payload: Any) -> list[Frame]:
+        """Send a message; the events of its run, to the last."""
+        message_id = payload.pop("message_id", None) or uuid4().hex
+        accepted = await self.ask("user_message", content=content, message_id=message_id, **payload)
+        run_id = accepted["payload"]["run_id"]
+        return await self.events_of(run_id)
+
+    async def events_of(self, run_id: str) -> list[Frame]:
+        """Every event of a run, to the last; those that overtook its acceptance are among what was seen."""
+        events = [frame for frame in self.seen if frame.get("run_id") == run_id and "seq" in frame]
+        while not (events and is_last(events[-1])):
+            frame = await self.receive()
+            if frame.get("run_id") == run_id and "seq" in frame:
+                events.append(frame)
+        return events
+
+
+def is_last(event: Frame) -> bool:
+    """Whether a run's events end with this one."""
+    failed = event["type"] == "agent_completed" and event["payload"]["outcome"] != "success"
+    return bool(failed or event["type"] == "final_report")
