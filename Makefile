@@ -81,8 +81,12 @@ lock: setup ## Pin the newest versions that fit: constraints.txt, constraints-to
 	@printf '%s\n' ministack==1.5.33 aws-sam-cli==1.167.0 uv | .venv/bin/uv pip compile --quiet --universal \
 		--python-version 3.11 --no-header --no-annotate --upgrade --output-file constraints-tools.txt -
 
+schema: setup ## Write clients/protocol.schema.json from the code
+	@$(PYTHON) -c 'import sys; from agentsocket import schema; sys.stdout.buffer.write(schema.publish())' \
+		>clients/protocol.schema.json
+
 clean: ## Remove everything that was made here: environments, state, builds, caches
 	@rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help chat up token invoke test test-docker lint bench deploy setup lock clean
+.PHONY: help chat up token invoke test test-docker lint bench deploy setup lock schema clean

@@ -226,6 +226,9 @@ def main() -> int:
     except (Unable, GatewayError) as error:
         say(str(error))
         return 1
+    except OSError as error:
+        say(f"This machine refuses: {error}.")
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         with contextlib.suppress(BrokenPipeError):
             say("stopped")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.aws import Access
 from local.errors import Unable
@@ -57,7 +58,16 @@ def deploy(access: Access, built: Path, *, stack_name: str, parameters: Mapping[
     Raises Unable with CloudFormation's reason when it fails.
     """
     template: Template = yaml.safe_load(built.read_text("utf-8"))
-    package(access.client("s3"), template, built.parent)
+    try:
+        return deployed(access, template, built.parent, stack_name, parameters)
+    except (BotoCoreError, ClientError) as error:
+        raise Unable(f"The stack could not be deployed: {error}") from error
+
+
+def deployed(
+    access: Access, template: Template, folder: Path, stack_name: str, parameters: Mapping[str, str]
+) -> Deployment:
+    package(access.client("s3"), template, folder)
     cloudformation: CloudFormationClient = access.client("cloudformation")
     outputs = create(cloudformation, template, stack_name, parameters)
     resources = physical_ids(cloudformation, stack_name)

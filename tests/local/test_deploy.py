@@ -144,6 +144,12 @@ async def test_a_stack_that_fails_is_one_sentence_with_the_resource_and_the_reas
             deploy(ministack.access, made, stack_name="tested", parameters={"Greeting": "hello"})
 
 
+async def test_a_parameter_that_is_missing_is_one_sentence(project, tmp_path, ministack):
+    async with built(tmp_path / "build", HERE, say=Heard(), project=project) as made:
+        with pytest.raises(Unable, match=r"could not be deployed: .*Greeting"):
+            deploy(ministack.access, made, stack_name="tested", parameters={})
+
+
 async def test_only_a_change_is_built(project, tmp_path):
     heard = Heard()
     for _ in range(2):

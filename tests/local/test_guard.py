@@ -1,5 +1,6 @@
 """What local/guard.py promises: a guarded program and its children end with the program that started them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,7 +32,16 @@ def guarded(folder: Path, code: str) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        yield process
+        try:
+            yield process
+        finally:
+            end_group(process.pid)
+
+
+def end_group(group: int) -> None:
+    """What the guard is there for, done by hand: a test that fails must not leave anything either."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def test_a_guarded_module_and_its_child_end_when_the_pipe_closes(tmp_path):
@@ -110,4 +120,7 @@ def test_killing_the_launcher_leaves_neither_ministack_nor_its_workers(tmp_path)
         group = os.getpgid(int(process.stdout.readline()))
         assert group not in (process.pid, os.getpgid(0)), "ministack and its workers must be a group of their own"
         process.send_signal(signal.SIGKILL)
-        wait_until(lambda: is_group_gone(group), "the end of ministack and its worker")
+        try:
+            wait_until(lambda: is_group_gone(group), "the end of ministack and its worker")
+        finally:
+            end_group(group)

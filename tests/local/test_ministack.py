@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -10,6 +11,7 @@ from yarl import URL
 
 from local import state
 from local.aws import Access
+from local.door import Door
 from local.errors import Unable
 from local.ministack import Ministack
 from tests.local.functions import call, make_function, make_role
@@ -71,6 +73,29 @@ async def test_the_keys_of_this_start_are_let_in(ministack):
 async def test_any_other_key_is_refused(ministack, key):
     with pytest.raises(ClientError, match=r"403|UnrecognizedClient|InvalidClientTokenId"):
         as_key(ministack.access, key).client("lambda").list_functions()
+
+
+@pytest.mark.parametrize(
+    ("key", "is_let_in"),
+    [("AKIAIOSFODNN7EXAMPLE", True), ("ASIAIOSFODNN7EXAMPLE", True), ("AKIAIOSFODNN7EXAMPLF", False), ("test", False)],
+)
+async def test_the_door_opens_to_its_key_and_to_role_sessions_whatever_is_behind_it(key, is_let_in):
+    passed, answered = [], []
+
+    async def behind(scope: Any, receive: Any, send: Any) -> None:
+        passed.append(scope)
+
+    async def answer(message: Any) -> None:
+        answered.append(message)
+
+    async def nothing() -> Any:
+        raise AssertionError("the door reads no body")
+
+    door = Door(behind, access_key_id="AKIAIOSFODNN7EXAMPLE", hosts=["127.0.0.1"])
+    headers = [(b"host", b"127.0.0.1:80"), (b"authorization", signed_as(key).encode())]
+    await door({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": headers}, nothing, answer)
+    assert bool(passed) is is_let_in
+    assert [message.get("status") for message in answered] == ([] if is_let_in else [403, None])
 
 
 async def test_two_starts_have_different_keys(tmp_path):

@@ -303,3 +303,27 @@ async def test_an_agent_that_is_not_listed_is_refused(world, ada):
 
 async def test_ping_is_answered_and_writes_nothing(world, ada):
     assert world.say(ada, "nowhere", "ping") == [{}]
+
+
+async def test_a_log_whose_tail_may_be_lost_begins_a_new_epoch(world, ada, clock, storage):
+    """delivery.md, Cursors: a lease that was never released and whose tail has expired."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    adas = storage.for_user(ada)
+    adas.log(accepted["thread_id"]).take_lease(Lease("died", "another-run", 1))
+    clock.advance(LIMITS.event_row_s + LIMITS.lease_s + 1)
+    await world.work()
+    assert adas.thread(accepted["thread_id"]).epoch != accepted["epoch"]
+    assert adas.run(accepted["run_id"]).state == "completed"
+
+
+async def test_a_report_that_would_not_fit_a_frame_is_cut_and_the_text_is_not(world, ada):
+    advice = [{"title": "x" * 500} for _ in range(100)]
+    world.agent = Scripted([Text("y" * 20_000), Report(recommendations=advice, action_plan=["z" * 500] * 100)])
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    report = world.sockets.events("a1")[-1]
+    assert len(json.dumps(report)) <= LIMITS.max_outbound_frame_bytes
+    assert report["payload"]["content"] == "y" * 20_000
+    assert 0 < len(report["payload"]["recommendations"]) < 100

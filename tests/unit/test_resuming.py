@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -242,3 +243,17 @@ async def test_a_snapshot_during_a_run_has_the_text_so_far(world, ada):
     run = accepted["run_id"]
     assert snapshot["active_run"] == {"run_id": run, "message_id": f"{run}.1", "content": "so far"}
     assert snapshot["seq"] == 3
+
+
+async def test_hello_replays_a_bounded_number_of_bytes_in_all(storage, runtime, ada):
+    """delivery.md, Cursors: 1 MB in all; what does not fit is answered by a snapshot, in the order asked."""
+    limits = replace(LIMITS, replay_max_bytes=4000)
+    world = World(storage, replace(runtime, limits=limits), Scripted([Thinking("x" * 1500), Text("done"), Report()]))
+    world.connect(ada, "a1")
+    points = []
+    for number in range(2):
+        accepted = world.send(ada, "a1", "hi", message_id=f"m{number}")
+        await world.work()
+        points.append({"thread_id": accepted["thread_id"], "epoch": accepted["epoch"], "seq": 0})
+    answers = [a for a in world.say(ada, "a1", "hello", protocol=1, resume=points) if "recovered" in a]
+    assert [(a["recovered"], a.get("reason")) for a in answers] == [(True, None), (False, "limit")]

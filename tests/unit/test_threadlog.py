@@ -4,10 +4,11 @@ import pytest
 from boto3.dynamodb.conditions import Key
 
 from agentsocket import keys
-from agentsocket.errors import LeaseHeld, LeaseLost
+from agentsocket.errors import LeaseHeld, LeaseLost, Unavailable
 from agentsocket.limits import Limits
 from agentsocket.rows import LogEvent
 from agentsocket.storage import NewMessage
+from agentsocket.table import update
 from agentsocket.threadlog import Lease, Line
 
 LIMITS = Limits()
@@ -238,3 +239,13 @@ def test_events_are_read_in_pages(log, run):
     second, _ = log.events(after=1, up_to=2, limit=9)
     assert [e.seq for e in second] == [2]
     assert log.events(after=2, up_to=2, limit=9) == ([], False)
+
+
+def test_a_deleted_thread_gets_no_ending(log, run, table, ada, adas):
+    """delivery.md, Lease: endings check the tombstone."""
+    mine = started(log, run)
+    table.write(update(keys.thread(ada.user, run.thread_id), sets={"deleted_at": 1}))
+    with pytest.raises(Unavailable):
+        log.finish(mine, events(run, "c"), seq=3, outcome="success", answer=None)
+    assert not adas.run(run.run_id).terminal
+    assert logged(log) == [(1, "q"), (2, "s")]
