@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,11 +41,13 @@ class Sockets:
     gone: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
     closed: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def post(self, connection_id: str, frame: bytes) -> Delivery:
         if connection_id in self.gone:
             return "gone"
         if connection_id in self.busy:
+            self.refused[connection_id] += 1
             return "throttled"
         self.posted[connection_id].append(msgspec.json.decode(frame))
         return "delivered"
@@ -89,8 +91,6 @@ class Queue:
 
 class Scripted:
     """An agent that yields what it was given; an exception in the script is raised, a number is a pause in seconds."""
-
-    name = "scripted"
 
     def __init__(self, script: Sequence[AgentEvent | Exception | float]) -> None:
         self._script = script

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 
 from agentsocket import relay
+from agentsocket.agents import Agent
 from agentsocket.dispatch import Dispatch
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import RunRecord, SocketRequest
@@ -23,6 +25,7 @@ class World:
         self.storage = storage
         self.runtime = runtime
         self.agent = agent
+        self.agents: dict[str, Callable[[], Agent]] = {"usage_analyst": lambda: self.agent}
         self.queue = Queue()
         self.sockets = Sockets()
 
@@ -55,6 +58,6 @@ class World:
             storage=self.storage,
             dispatch=cast(Dispatch, self.queue),
             gateway=cast(Gateway, self.sockets),
-            agents={"usage_analyst": lambda: self.agent},
+            agents=self.agents,
             runtime=self.runtime,
         )

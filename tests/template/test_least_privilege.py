@@ -5,22 +5,29 @@ import pytest
 from tests.template.reading import FUNCTIONS, function, grants, properties, resources
 
 CONNECTIONS = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/${StageName}"
-POSTING = {("execute-api:ManageConnections", f"{CONNECTIONS}/{method}/@connections/*") for method in ("POST", "DELETE")}
-ROWS = {
-    (f"dynamodb:{action}", "Table.Arn")
-    for action in ("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
-}
+POSTING = {("execute-api:ManageConnections", f"{CONNECTIONS}/POST/@connections/*")}
+CLOSING = {("execute-api:ManageConnections", f"{CONNECTIONS}/DELETE/@connections/*")}
 SENDING = {("sqs:SendMessage", "RunQueue.Arn")}
 RECEIVING = {
     (f"sqs:{action}", "RunQueue.Arn")
     for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
 }
+
+
+def rows(*actions: str) -> set[tuple[str, str]]:
+    """Those actions on the table."""
+    return {(f"dynamodb:{action}", "Table.Arn") for action in actions}
+
+
 ALLOWED = {
     "Authorizer": set(),
-    "Connect": {("dynamodb:PutItem", "Table.Arn")},
-    "Disconnect": {("dynamodb:DeleteItem", "Table.Arn")},
-    "Message": ROWS | SENDING | POSTING,
-    "Worker": ROWS | RECEIVING | POSTING | {("sqs:SendMessage", "DeadLetterQueue.Arn")},
+    "Connect": rows("PutItem"),
+    "Disconnect": rows("DeleteItem"),
+    "Message": rows("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem") | SENDING | POSTING | CLOSING,
+    "Worker": rows("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    | RECEIVING
+    | POSTING
+    | {("sqs:SendMessage", "DeadLetterQueue.Arn")},
 }
 
 
@@ -56,5 +63,5 @@ def test_no_role_has_managed_policies_or_is_shared():
 def test_the_only_wildcard_is_a_connection_of_the_own_stage(name):
     """A log group's Arn ends in `:*`, its streams, without being written here."""
     wild = {resource for _, resource in grants(name) if "*" in resource}
-    assert wild <= {resource for _, resource in POSTING}
+    assert wild <= {resource for _, resource in POSTING | CLOSING}
     assert not any("*" in action for action, _ in grants(name))

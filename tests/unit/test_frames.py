@@ -152,3 +152,18 @@ def test_a_failure_tells_what_the_client_needs_and_no_more():
         "temporary": False,
         "field": "payload.thread_id",
     }
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "\u0001" * 20_000, "`" * 50_000, "].[" * 20_000])
+def test_an_error_stays_small_whatever_it_is_about(name):
+    for frame in ({"type": "ping", "payload": {name: 1}}, {"type": "ping", "payload": {}, name: 1}):
+        with pytest.raises(BadRequest) as refused:
+            parse(frame)
+        assert len(msgspec.json.encode(frames.failure(refused.value))) < 2048
+
+
+def test_half_a_surrogate_pair_is_refused_and_can_be_answered():
+    text = '{"type": "ping", "payload": {}, "id": "\ud800"}'
+    with pytest.raises(BadRequest):
+        frames.parse(text, limits=LIMITS)
+    assert frames.command_id(text) is None

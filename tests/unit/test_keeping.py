@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from agentsocket.agents import Report, Text
 from agentsocket.errors import LeaseHeld, RunUnfinished, Unavailable
 from agentsocket.limits import Limits
+from agentsocket.storage import Storage
+from agentsocket.table import Table
 from agentsocket.threadlog import Lease
 from tests.fakes import Scripted
 from tests.waiting import until
@@ -99,9 +103,94 @@ async def test_who_subscribes_during_a_run_gets_it_from_there(world, ada):
     assert list(seen.values()) == world.sockets.events("a1")
 
 
-async def test_an_unavailable_table_leaves_the_record(world, ada):
+async def test_an_unavailable_table_leaves_the_record(world, ada, clock):
     world.connect(ada, "a1")
     world.send(ada, "a1", "hi", message_id="m1")
-    world.queue.failing = True
+    config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+    nowhere = boto3.client("dynamodb", endpoint_url="http://127.0.0.1:9", config=config)
+    world.storage = Storage(Table(nowhere, "agentsocket", now=clock), limits=LIMITS)
     with pytest.raises(Unavailable):
         await world.work()
+
+
+async def test_a_queue_that_fails_at_the_start_does_not_keep_a_run_from_running(world, ada):
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent = Scripted([Text("a"), Report()])
+    world.queue.failing = True
+    await world.work()
+    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+
+
+async def test_a_renewal_that_meets_the_ending_is_no_loss(world, ada, storage):
+    """The ending has given the lease back; its worker is not to conclude that another has it."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent = Scripted([Text("a"), Report()])
+    log = storage.for_user(ada).log(accepted["thread_id"])
+    lease = None
+
+    async def offload(function, *args, **kwargs):
+        nonlocal lease
+        result = function(*args, **kwargs)
+        if getattr(function, "__name__", "") == "take_lease":
+            lease = args[0]
+        if getattr(function, "__name__", "") == "finish":
+            log.renew_lease(lease, top=9)
+        return result
+
+    world.runtime = replace(world.runtime, offload=offload)
+    await world.work()
+    assert world.sockets.events("a1")[-1]["type"] == "final_report"
+
+
+async def test_a_table_that_cannot_say_who_listens_ends_no_run(world, ada):
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent = Scripted([Text("a"), 0.1, Text("b"), Report()])
+    failures = iter([True, True])
+
+    async def offload(function, *args, **kwargs):
+        if getattr(function, "__name__", "") == "connections" and next(failures, False):
+            raise Unavailable("the database is busy")
+        return function(*args, **kwargs)
+
+    world.runtime = replace(world.runtime, offload=offload)
+    await world.work()
+    assert world.storage.for_user(ada).run(accepted["run_id"]).attempts == 1
+    assert world.sockets.events("a1")[-1]["type"] == "final_report"
+
+
+async def test_a_device_that_was_given_up_on_gets_events_again_when_it_asks(world, ada):
+    """Throttled until its lane ended; it subscribes again, and is served from there."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.sockets.busy.add("a1")
+    world.agent = Scripted([Text("a"), 2.5, Text("b"), Report()])
+    working = asyncio.create_task(world.work())
+    await until(lambda: world.sockets.refused["a1"] >= LIMITS.post_attempts)
+    await asyncio.sleep(1.0)  # its last wait, after which the lane has ended
+    world.sockets.busy.clear()
+    since = {"epoch": accepted["epoch"], "seq": 0}
+    _, batch = world.say(ada, "a1", "subscribe", thread_id=accepted["thread_id"], since=since)
+    await working
+    seen = {event["seq"]: event for event in [*batch["events"], *world.sockets.events("a1")]}
+    assert [event["type"] for event in seen.values()][-2:] == ["agent_completed", "final_report"]
+    assert list(seen) == list(range(1, len(seen) + 1))
+
+
+async def test_who_unsubscribes_during_a_run_gets_no_more_of_it(world, ada):
+    """Also the sender, who would get its own run without a subscription."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    thread = accepted["thread_id"]
+    world.agent = Scripted([Text("a"), 0.5, Text("b"), 0.5, Text("c"), Report()])
+    working = asyncio.create_task(world.work())
+    await until(lambda: len(world.sockets.events("a1")) == 3)
+    world.say(ada, "a1", "subscribe", thread_id=thread, since={"epoch": accepted["epoch"], "seq": 3})
+    await until(lambda: len(world.sockets.events("a1")) >= 4)
+    world.say(ada, "a1", "unsubscribe", thread_id=thread)
+    await asyncio.sleep(0.1)
+    before = len(world.sockets.events("a1"))
+    await working
+    assert len(world.sockets.events("a1")) == before

@@ -36,4 +36,4 @@ def test_a_record_stays_hidden_longer_than_the_lease_lasts():
 
 def test_what_is_inline_fits_a_frame():
     limits = Limits()
-    assert limits.inline_content_bytes + 4 * 1024 < limits.max_outbound_frame_bytes < limits.max_inbound_frame_bytes
+    assert limits.inline_content_bytes + limits.report_bytes < limits.max_outbound_frame_bytes < 32 * 1024

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentsocket.agents import Failed, Report, Text, Thinking
+from agentsocket.agents import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
 from agentsocket.errors import BadRequest, RunUnfinished
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
@@ -327,3 +327,77 @@ async def test_a_report_that_would_not_fit_a_frame_is_cut_and_the_text_is_not(wo
     assert len(json.dumps(report)) <= LIMITS.max_outbound_frame_bytes
     assert report["payload"]["content"] == "y" * 20_000
     assert 0 < len(report["payload"]["recommendations"]) < 100
+
+
+async def test_a_deadline_does_not_cut_into_an_append(storage, runtime, ada):
+    """What is in the log is pushed, also when time ran out while it was being written."""
+
+    async def offload(function, *args, **kwargs):
+        result = function(*args, **kwargs)
+        await asyncio.sleep(1.5 if getattr(function, "__name__", "") == "append" else 0)
+        return result
+
+    slow = replace(runtime, limits=Limits(run_deadline_s=1), offload=offload)
+    world = World(storage, slow, Scripted([Thinking("a"), Thinking("b"), 60.0]))
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    events = world.sockets.events("a1")
+    assert kinds(events)[2:] == ["agent_thinking", "agent_completed"]
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert events[-1]["payload"]["outcome"] == "timeout"
+
+
+@pytest.mark.parametrize("broken", ["missing", "unmakeable"])
+async def test_an_agent_that_cannot_be_made_ends_its_run_as_an_error(world, ada, broken):
+    """Accepted for an agent that a deployment has removed meanwhile, or broken."""
+
+    def unmakeable():
+        raise ImportError("no such library")
+
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agents = {} if broken == "missing" else {"usage_analyst": unmakeable}
+    await world.work()
+    assert kinds(world.sockets.events("a1"))[-2:] == ["agent_error", "agent_completed"]
+    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "failed"
+
+
+async def test_an_answer_without_end_is_ended(world, ada):
+    world.agent = Scripted([*(Text("x" * 100_000) for _ in range(11)), Report()])
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    error, completed = world.sockets.events("a1")[-2:]
+    assert (error["payload"]["error_type"], completed["payload"]["outcome"]) == ("answer_too_long", "error")
+
+
+async def test_whatever_an_agent_says_fits_a_frame(world, ada):
+    big = "\u0001" * 40_000
+    world.agent = Scripted(
+        [
+            Thinking(big),
+            ToolStarted(big, big, big),
+            ToolEnded(big, big, "error", big, 1),
+            Failed(big, big, big, big),
+        ]
+    )
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    events = world.sockets.events("a1")
+    assert kinds(events)[2:] == ["agent_thinking", "tool_executing", "tool_completed", "agent_error", "agent_completed"]
+    assert all(len(json.dumps(event)) <= LIMITS.max_outbound_frame_bytes for event in events)
+
+
+async def test_a_worker_that_dies_before_the_new_epoch_does_not_hide_that_one_is_due(world, ada, clock, storage):
+    """The second worker finds a fresh lapsed lease; that the log cannot be trusted is still known."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    log = storage.for_user(ada).log(accepted["thread_id"])
+    log.take_lease(Lease("died", "another-run", 1))
+    clock.advance(LIMITS.event_row_s + 1)
+    assert log.take_lease(Lease("died too", accepted["run_id"], 1)).intact is False
+    clock.advance(LIMITS.lease_s + 1)
+    await world.work()
+    assert storage.for_user(ada).thread(accepted["thread_id"]).epoch != accepted["epoch"]

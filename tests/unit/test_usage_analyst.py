@@ -85,3 +85,16 @@ def test_any_text_is_an_export_or_not(text):
 @pytest.mark.parametrize("line", ["t,m,1,1,$0.5", " t , m , 1 , 1 , 0.5 ", '"t","m","1","1","0.5"'])
 def test_the_usual_spellings_of_a_line_are_read(line):
     assert summarize(line).cost == Decimal("0.5")
+
+
+@pytest.mark.parametrize("line", ["t,m,1,1,1e999900", "t,m,1,1,1e13", f"t,m,{'9' * 4000},1,1", "t,m,1,1,Infinity"])
+def test_a_number_that_cannot_be_meant_is_no_usage(line):
+    assert not looks_like_export(line)
+
+
+async def test_many_models_are_named_by_the_largest():
+    events = await events_for("\n".join(f"t,model-{n},1,1,{n}" for n in range(1, 1001)))
+    answer = "".join(event.delta for event in events if isinstance(event, Text))
+    assert "- model-1000: $1,000.00" in answer
+    assert "- and 980 more models" in answer
+    assert len(answer) < 3000

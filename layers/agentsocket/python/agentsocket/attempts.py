@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -29,7 +29,7 @@ from agentsocket.dispatch import Dispatch
 from agentsocket.errors import LeaseLost, RunUnfinished, Unavailable
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import RunRecord
-from agentsocket.keeping import keep
+from agentsocket.keeping import keep, watch
 from agentsocket.limits import Limits
 from agentsocket.publishing import Publisher
 from agentsocket.pushing import Subscribers
@@ -39,15 +39,22 @@ from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
 from agentsocket.threadlog import Lease, ThreadLog
 
-_HISTORY_MESSAGES = 20
-_REPORT_BYTES = 4096  # with 24 KB of text this stays below a frame
+Ending = tuple[Outcome, protocol.FinalReport | None]
+
 _ENDING_EVENTS = 2
+_NAME_BYTES = 128
 
 _GIVEN_UP = Failed(
     error_type="attempts_exhausted",
     message="the run stopped without an ending three times",
     user_message="Answering failed repeatedly.",
     suggested_action="Send the message again; if it fails again, tell whoever runs this service.",
+)
+_TOO_LONG = Failed(
+    error_type="answer_too_long",
+    message="the answer exceeds what one message may hold",
+    user_message="The answer became too long.",
+    suggested_action="Ask for less at once.",
 )
 
 
@@ -65,36 +72,45 @@ async def attempt(
     run: Run,
     record: RunRecord,
     lease: Lease,
-    top: int,
     *,
+    top: int,
+    taken_at: float,
     user: UserStorage,
     dispatch: Dispatch,
     gateway: Gateway,
     agents: Mapping[str, Callable[[], Agent]],
     runtime: Runtime,
 ) -> None:
-    """Start at `top`, let the agent answer, finish. Raises RunUnfinished when this worker may not, or cannot, go on."""
+    """Start after `top`, let the agent answer, finish. Raises RunUnfinished when this worker may not, or cannot, go on.
+
+    The lease was taken just after `taken_at`, in seconds.
+    """
     log = user.log(run.thread_id)
-    agent = agents[run.agent or DEFAULT]()
+    name = run.agent or DEFAULT
     subscribers = Subscribers(run, user, gateway, runtime)
     unfinished = False
     try:
         async with asyncio.TaskGroup() as tasks:
             publisher = Publisher(
-                run, lease, log, subscribers, agent_name=agent.name, spawn=tasks.create_task, runtime=runtime
+                run, lease, log, subscribers, agent_name=name, spawn=tasks.create_task, runtime=runtime
             )
-            tasks.create_task(subscribers.look())
+            beside = (
+                tasks.create_task(watch(subscribers, runtime)),
+                tasks.create_task(
+                    keep(record, lease, log, publisher, taken_at=taken_at, dispatch=dispatch, runtime=runtime)
+                ),
+            )
             await publisher.start(top, await _earlier(run, log, top, runtime))
-            keeper = tasks.create_task(
-                keep(record, lease, log, publisher, subscribers, dispatch=dispatch, runtime=runtime)
-            )
             if lease.attempt > runtime.limits.max_attempts:
                 await runtime.offload(dispatch.bury, record.request)
-                await _publish_failure(publisher, _GIVEN_UP)
-                await publisher.finish("error", None)
+                ending = await _fail(publisher, _GIVEN_UP, runtime.limits)
             else:
-                await publisher.finish(*await _answer(agent, await _turn(run, log, runtime), publisher, runtime.limits))
-            keeper.cancel()
+                turn = await _turn(run, log, runtime)
+                events = runner.events(lambda: agents[name](), turn, name=name)
+                ending = await _answer(events, publisher, runtime.limits)
+            await publisher.finish(*ending)
+            for task in beside:
+                task.cancel()
         await subscribers.finish()
     except* (LeaseLost, Unavailable):
         unfinished = True
@@ -116,28 +132,36 @@ async def _earlier(run: Run, log: ThreadLog, top: int, runtime: Runtime) -> list
 async def _turn(run: Run, log: ThreadLog, runtime: Runtime) -> Turn:
     text = await runtime.offload(log.content, run.message_id) if run.truncated else run.content
     before = run.first_seq - 1 if run.first_seq else keys.LAST_SEQ
-    messages = await runtime.offload(log.messages, up_to=before, limit=_HISTORY_MESSAGES)
+    messages = await runtime.offload(log.messages, up_to=before, limit=runtime.limits.history_messages)
     history = tuple(Said(message.role, message.content) for message in messages if message.message_id != run.message_id)
     return Turn(run.run_id, text, history, json.loads(run.context))
 
 
-async def _answer(
-    agent: Agent, turn: Turn, publisher: Publisher, limits: Limits
-) -> tuple[Outcome, protocol.FinalReport | None]:
-    report = Report()
-    try:
-        async with asyncio.timeout(limits.run_deadline_s), aclosing(runner.events(agent, turn)) as events:
-            async for event in events:
-                if isinstance(event, Failed):
-                    await _publish_failure(publisher, event)
-                    return "error", None
-                if isinstance(event, Report):
-                    report = event
-                else:
-                    await _publish(publisher, event, limits)
-    except TimeoutError:
-        return "timeout", None
-    return "success", _final_report(report, publisher.message_id)
+async def _answer(events: AsyncGenerator[AgentEvent, None], publisher: Publisher, limits: Limits) -> Ending:
+    """Publish what the agent yields, until it ends, fails, or runs out of time or room."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + limits.run_deadline_s
+    report, room = Report(), limits.max_answer_bytes
+    async with aclosing(events):
+        while loop.time() < deadline:
+            try:
+                # The agent's time only: cutting into a write of ours would lose an event that is in the log.
+                async with asyncio.timeout_at(deadline):
+                    event = await anext(events, None)
+            except TimeoutError:
+                return "timeout", None
+            if event is None:
+                return "success", _final_report(report, publisher.message_id, limits)
+            if isinstance(event, Text):
+                room -= len(event.delta.encode())
+            failed = _TOO_LONG if room < 0 else event
+            if isinstance(failed, Failed):
+                return await _fail(publisher, failed, limits)
+            if isinstance(event, Report):
+                report = event
+            else:
+                await _publish(publisher, event, limits)
+    return "timeout", None
 
 
 async def _publish(publisher: Publisher, event: AgentEvent, limits: Limits) -> None:
@@ -155,37 +179,38 @@ async def _publish(publisher: Publisher, event: AgentEvent, limits: Limits) -> N
             shown = texts.preview(arguments, limits.preview_bytes)
             await publisher.event(
                 protocol.ToolExecuting,
-                tool_call_id=call_id,
-                tool_name=name,
+                tool_call_id=texts.preview(call_id, _NAME_BYTES),
+                tool_name=texts.preview(name, _NAME_BYTES),
                 arguments=shown,
                 truncated=shown != arguments,
             )
         case ToolEnded(call_id, name, outcome, result, duration_ms):
             await publisher.event(
                 protocol.ToolCompleted,
-                tool_call_id=call_id,
-                tool_name=name,
+                tool_call_id=texts.preview(call_id, _NAME_BYTES),
+                tool_name=texts.preview(name, _NAME_BYTES),
                 outcome=outcome,
                 result_preview=texts.preview(result, limits.preview_bytes),
                 duration_ms=duration_ms,
             )
 
 
-async def _publish_failure(publisher: Publisher, failed: Failed) -> None:
+async def _fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
     await publisher.event(
         protocol.AgentError,
-        error_type=failed.error_type,
-        message=failed.message,
-        user_message=failed.user_message,
+        error_type=texts.preview(failed.error_type, _NAME_BYTES),
+        message=texts.preview(failed.message, limits.preview_bytes),
+        user_message=texts.preview(failed.user_message, limits.preview_bytes),
         is_recoverable=failed.is_recoverable,
-        suggested_action=failed.suggested_action,
+        suggested_action=texts.preview(failed.suggested_action, limits.preview_bytes),
     )
+    return "error", None
 
 
-def _final_report(report: Report, message_id: str) -> protocol.FinalReport:
+def _final_report(report: Report, message_id: str, limits: Limits) -> protocol.FinalReport:
     """The report without its text (the publisher knows it), cut to what leaves room for that in one frame."""
     recommendations, plan, metrics = list(report.recommendations), list(report.action_plan), dict(report.metrics)
-    while len(msgspec.json.encode([recommendations, plan, metrics])) > _REPORT_BYTES:
+    while len(msgspec.json.encode([recommendations, plan, metrics])) > limits.report_bytes:
         if plan:
             plan.pop()
         elif recommendations:

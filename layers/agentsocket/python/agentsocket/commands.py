@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from agentsocket import protocol
-from agentsocket.errors import ClientError
+from agentsocket.errors import NotFound
 from agentsocket.frames import Reply, failure
 from agentsocket.inputs import SocketRequest
 from agentsocket.limits import Limits
@@ -23,7 +23,7 @@ def hello(command: protocol.Hello, request: SocketRequest, *, user: UserStorage,
         protocol.Welcome(
             connection_id=request.connection_id,
             user_id=request.principal.user,
-            expires_at=connection.expires_at,
+            expires_at=connection.token_exp,
             max_message_bytes=limits.max_message_bytes,
             ping_interval_s=limits.ping_interval_s,
         )
@@ -36,7 +36,7 @@ def hello(command: protocol.Hello, request: SocketRequest, *, user: UserStorage,
                 yield reply
                 if isinstance(reply.payload, protocol.Batch):
                     room -= sum(len(bytes(event)) for event in reply.payload.events)
-        except ClientError as error:
+        except NotFound as error:
             error.field = f"payload.resume[{number}].thread_id"
             yield Reply(failure(error))
 

@@ -43,17 +43,26 @@ class Unauthorized(Exception):
 def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
     """REQUEST authorizer: an Allow with the principal's context, a Deny (403), or the error that means 401."""
 
-    def handler(event: Event, _context: object) -> Answer:
+    def decide(event: Event) -> Answer | None:
         try:
             who = step(_upgrade(event))
         except NoToken:
             logger.info("refused: no token")
-            raise Unauthorized from None
+            return None
         except (TokenRejected, Unavailable) as error:
             logger.info("refused", reason=str(error))
-            return _policy("Deny", event["methodArn"], "refused", {})
+            return deny(event)
         logger.info("admitted")
         return _policy("Allow", event["methodArn"], who.user, who.context())
+
+    def deny(event: Event) -> Answer:
+        return _policy("Deny", event["methodArn"], "refused", {})
+
+    def handler(event: Event, _context: object) -> Answer:
+        answer = _guarded(lambda: decide(event), otherwise=lambda: deny(event))
+        if answer is None:
+            raise Unauthorized
+        return answer
 
     return handler
 
@@ -141,10 +150,18 @@ def _guarded(step: Callable[[], T], *, otherwise: Callable[[], T]) -> T:
     try:
         return step()
     except Exception as error:  # noqa: BLE001 (the edge: whatever it is, it must not reach a client)
-        frames = traceback.extract_tb(error.__traceback__)[-8:]
+        first = _first(error)
+        frames = traceback.extract_tb(first.__traceback__)[-8:]
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        logger.error("internal error", error=type(error).__name__, places=places)  # noqa: TRY400 (no text of it)
+        logger.error("internal error", error=type(first).__name__, places=places)  # noqa: TRY400 (no text of it)
         return otherwise()
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first of a task group's failures: the group itself says nothing."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _with_body(frame: bytes | None) -> Answer:

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from agentsocket import protocol, strictjson
+from agentsocket import protocol, strictjson, texts
 from agentsocket.errors import BadRequest, ClientError, Disconnect, TooLarge, UnknownType
 from agentsocket.limits import Limits
 from agentsocket.protocol import Payload
 
 _TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
+_SAID_BYTES = 200  # an error may quote a client's own names back, and those may be as long as a frame
 _ENVELOPE = frozenset({"type", "payload", "id"})
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
 _NAMED_FIELD = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
@@ -91,16 +92,20 @@ def delta(raw: bytes) -> str:
 
 
 def command_id(text: str) -> str | None:
-    """The id of a frame, however broken the rest of it is, so that an error can say which command it answers."""
+    """The id of a frame that is JSON, whatever else is wrong with it: an error says which command it answers."""
     try:
         return msgspec.json.decode(text, type=_Identified).id
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
 
 
 def parse(text: str, *, limits: Limits) -> Command:
     """Read one inbound frame. Raises BadRequest (with `field`), TooLarge or UnknownType, and nothing else."""
-    if len(text.encode(errors="replace")) > limits.max_message_bytes:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadRequest("the frame holds half of a surrogate pair") from None
+    if size > limits.max_message_bytes:
         raise TooLarge(f"a message may have {limits.max_message_bytes} bytes")
     envelope = _envelope(text, limits)
     kind = envelope["type"]
@@ -149,7 +154,7 @@ def _convert(value: Any, shape: type[Payload]) -> Payload:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
         message = str(error)
-        raise BadRequest(_PATH.sub("", message), field=_field(message)) from None
+        raise BadRequest(texts.preview(_PATH.sub("", message), _SAID_BYTES), field=_field(message)) from None
 
 
 def _field(message: str) -> str:

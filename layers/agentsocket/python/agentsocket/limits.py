@@ -21,8 +21,6 @@ class Limits:
 
     # API Gateway WebSocket quotas (AWS, "Quotas for WebSocket APIs"): not ours to raise.
     max_message_bytes: int = 128 * KB
-    max_inbound_frame_bytes: int = 32 * KB
-    connection_max_s: int = 120 * MINUTE_S
 
     # Ours, on the wire.
     max_outbound_frame_bytes: int = 30 * KB  # below API Gateway's 32 KB frame, so that a post is one frame
@@ -62,12 +60,18 @@ class Limits:
     look_every_ms: int = 500  # how soon a new subscription is seen by a running worker
     max_attempts: int = 3
     run_deadline_s: int = 13 * MINUTE_S  # leaves two of Lambda's 15 minutes for the ending
+    slots_tried: int = 5  # a woken zombie fills one slot of the log and no more
+    history_messages: int = 20  # what an agent is told of what was said before
+    max_answer_bytes: int = 1024 * KB
+    report_bytes: int = 4 * KB  # recommendations and plan: with inline_content_bytes of text they stay below a frame
 
     # Publishing (architecture.md, Coalescing).
     flush_fast_ms: int = 100
     flush_slow_ms: int = 250
     flush_fast_for_ms: int = 1000
     post_attempts: int = 4
+    post_backoff_ms: int = 100  # the first wait at most, doubled each time
+    posts_at_once: int = 10  # a user's connections
     drain_s: int = 5  # how long an ending waits for slow connections
 
     @classmethod

@@ -48,7 +48,7 @@ class Hello(Payload):
 
     protocol: Literal[1]
     client: ClientInfo = field(default_factory=ClientInfo)
-    resume: Annotated[list[ResumePoint], Meta(max_length=50)] = []
+    resume: Annotated[list[ResumePoint], Meta(max_length=20)] = []
 
 
 class SendMessage(Payload):

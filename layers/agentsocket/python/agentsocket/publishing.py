@@ -162,16 +162,13 @@ class Publisher:
         )
 
     async def _append(self, payload: Payload) -> None:
-        build = self._single(payload)
-        self._written([await self._runtime.offload(self._log.append, self._lease, build, seq=self.top + 1)])
+        build = self._several([payload])
+        event = await self._runtime.offload(self._log.append, self._lease, lambda seq: build(seq)[0], seq=self.top + 1)
+        self._written([event])
 
     def _written(self, events: Sequence[LogEvent]) -> None:
         self.top = events[-1].seq
         self._subscribers.offer(events)
-
-    def _single(self, payload: Payload) -> Callable[[int], LogEvent]:
-        several = self._several([payload])
-        return lambda seq: several(seq)[0]
 
     def _several(self, payloads: Sequence[Payload]) -> Callable[[int], list[LogEvent]]:
         """The events of these payloads at consecutive seqs; only the seq may still change."""

@@ -19,16 +19,15 @@ from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
 
 _SENDER = "sender"  # the generation of who sent the message without following the thread
-_BACKOFF_S = 0.1
 _logger = logging.getLogger("agentsocket.pushing")
 
 
 @dataclass(slots=True)
 class _Lane:
     connection_id: str
-    generation: str
-    position: int
-    expires_at: int
+    generation: str = ""
+    position: int = 0
+    token_exp: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -50,6 +49,9 @@ class Subscribers:
         self._limits = runtime.limits
         self._tail: list[LogEvent] = []
         self._lanes: dict[str, _Lane] = {}
+        self._left: set[str] = set()
+        # Fewer than the threads there are: hanging sockets must not keep appends and renewals waiting.
+        self._posting = asyncio.Semaphore(runtime.limits.posts_at_once)
         self._ending = False
 
     def offer(self, events: Iterable[LogEvent]) -> None:
@@ -63,6 +65,7 @@ class Subscribers:
         connections: list[Connection] = await self._runtime.offload(self._user.connections)
         following = {c.connection_id: c for c in connections if c.live and self._generation(c)}
         for connection_id in self._lanes.keys() - following.keys():
+            self._left.add(connection_id)
             self._end(self._lanes.pop(connection_id))
         for connection in following.values():
             self._follow(connection)
@@ -88,19 +91,27 @@ class Subscribers:
         subscription = connection.subscriptions.get(self._run.thread_id)
         if subscription:
             return subscription.generation
-        return _SENDER if connection.connection_id == self._run.connection_id else ""
+        is_sender = connection.connection_id == self._run.connection_id
+        return _SENDER if is_sender and not self._has_unsubscribed(connection.connection_id) else ""
+
+    def _has_unsubscribed(self, connection_id: str) -> bool:
+        """Whether a connection without a subscription had one: it followed the thread, and asked not to any more."""
+        lane = self._lanes.get(connection_id)
+        return connection_id in self._left or (lane is not None and lane.generation != _SENDER)
 
     def _follow(self, connection: Connection) -> None:
         generation = self._generation(connection)
         lane = self._lanes.get(connection.connection_id)
         if lane is None:
-            lane = _Lane(connection.connection_id, generation, self._cursor(connection), connection.expires_at)
+            lane = _Lane(connection.connection_id)
             self._lanes[connection.connection_id] = lane
-            lane.task = asyncio.get_running_loop().create_task(self._serve(lane))
-        elif lane.generation != generation:
+        lane.token_exp = connection.token_exp
+        if lane.generation != generation:
             lane.generation, lane.position = generation, self._cursor(connection)
             lane.changed.set()
-        lane.expires_at = connection.expires_at
+            if lane.task is None or lane.task.done():  # new, or given up on until the client asked again
+                self._end(lane)
+                lane.task = asyncio.get_running_loop().create_task(self._serve(lane))
 
     def _cursor(self, connection: Connection) -> int:
         subscription = connection.subscriptions.get(self._run.thread_id)
@@ -126,9 +137,10 @@ class Subscribers:
         """Post one event, trying again while the connection is throttled. False when the lane is to end."""
         generation = lane.generation
         for attempt in range(self._limits.post_attempts):
-            if self._runtime.clock() > lane.expires_at + self._limits.token_grace_s:
+            if self._runtime.clock() > lane.token_exp + self._limits.token_grace_s:
                 return False
-            delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, event.frame)
+            async with self._posting:
+                delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, event.frame)
             if delivery == "gone":
                 await self._runtime.offload(self._user.forget_connection, lane.connection_id)
                 return False
@@ -136,7 +148,7 @@ class Subscribers:
                 if lane.generation == generation:
                     lane.position = event.seq
                 return True
-            await self._runtime.sleep(self._runtime.uniform(0, _BACKOFF_S * 2**attempt))
+            await self._runtime.sleep(self._runtime.uniform(0, self._limits.post_backoff_ms / 1000 * 2**attempt))
         _logger.warning("push given up", extra={"connection_id": lane.connection_id, "seq": event.seq})
         return False
 

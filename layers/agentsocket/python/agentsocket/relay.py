@@ -18,7 +18,7 @@ from msgspec import UNSET
 from agentsocket import admission, attempts, commands, frames, principal, protocol
 from agentsocket.agents import Agent
 from agentsocket.dispatch import Dispatch
-from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished
+from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, Unavailable
 from agentsocket.frames import Reply
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import RunRecord, RunRequest, SocketRequest
@@ -107,9 +107,11 @@ async def execute(
 ) -> None:
     """Worker: run the agent, publish each event, end the run. Safe to repeat for the same record.
 
-    Returns when the run is terminal, and only then; raises RunUnfinished when the record must come again.
+    Returns when nothing is left to do: the run is terminal (or was never accepted). Raises RunUnfinished, or
+    Unavailable, when the record must come again.
     """
-    offload, limits = runtime.offload, runtime.limits
+    offload = runtime.offload
+    await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
     user = storage.for_user(principal.of_run(record.request.user))
     run = await offload(user.run, record.request.run_id)
     if run is None:
@@ -119,14 +121,31 @@ async def execute(
         await attempts.push_ending(run, user, gateway, runtime)
         return
     lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
-    await offload(dispatch.hide, record, limits.visibility_s)
+    taken_at = runtime.clock()
     try:
         taken = await offload(user.log(run.thread_id).take_lease, lease)
     except LeaseHeld as held:
-        await offload(dispatch.hide, record, math.ceil(held.remaining_s))
+        await _hide(record, math.ceil(held.remaining_s), dispatch, runtime)
         raise RunUnfinished("another worker is at it") from held
     if not taken.intact:
         await offload(user.renew_epoch, run.thread_id)
     await attempts.attempt(
-        run, record, lease, taken.top, user=user, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime
+        run,
+        record,
+        lease,
+        top=taken.top,
+        taken_at=taken_at,
+        user=user,
+        dispatch=dispatch,
+        gateway=gateway,
+        agents=agents,
+        runtime=runtime,
     )
+
+
+async def _hide(record: RunRecord, seconds: int, dispatch: Dispatch, runtime: Runtime) -> None:
+    """Let the record return `seconds` from now. When that fails it returns later, by the queue's own time-out."""
+    try:
+        await runtime.offload(dispatch.hide, record, seconds)
+    except Unavailable:
+        _logger.warning("visibility not set", extra={"run_id": record.request.run_id})

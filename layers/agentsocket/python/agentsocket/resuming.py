@@ -39,37 +39,47 @@ def resume(
     Raises NotFound, or Disconnect when the connection has no row.
     """
     thread = user.thread(thread_id)
+    if since is None or since.epoch != thread.epoch:
+        yield from _start_over(user, connection_id, thread, None if since is None else "epoch", limits)
+        return
     log = user.log(thread_id)
-    missed: list[LogEvent] | Reason | None = None
-    if since is not None:
-        same_epoch = since.epoch == thread.epoch
-        generation = user.subscribe(connection_id, thread_id, cursor=since.seq if same_epoch else 0)
-        missed = _missed(log, since, limits, max_bytes) if same_epoch else "epoch"
-    if isinstance(missed, list) and since is not None:
-        top = missed[-1].seq if missed else since.seq
-        yield from _replay(thread, top, missed, limits)
-    else:
-        if missed == "epoch" and since is not None and since.epoch == thread.epoch:
-            thread = user.renew_epoch(thread_id)
-        # From nothing, so that no cursor of another numbering keeps a worker's events back.
-        generation = user.subscribe(connection_id, thread_id, cursor=0)
-        top = log.top()
-        reason = missed if isinstance(missed, str) else UNSET
-        yield Reply(
-            protocol.Subscribed(thread_id=thread_id, epoch=thread.epoch, seq=top, recovered=False, reason=reason)
-        )
-        yield Reply(_snapshot(user, log, thread, top, limits), thread_id)
+    generation = user.subscribe(connection_id, thread_id, cursor=since.seq)
+    missed = _missed(log, since, limits, max_bytes)
+    if isinstance(missed, str):
+        thread = user.renew_epoch(thread_id) if missed == "epoch" else thread
+        yield from _start_over(user, connection_id, thread, missed, limits)
+        return
+    top = missed[-1].seq if missed else since.seq
+    yield from _replay(thread, top, missed, limits)
     user.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
+
+
+def _start_over(
+    user: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits
+) -> Iterator[Reply]:
+    """Subscribe from nothing, so that no cursor of another numbering keeps a worker's events back; and a snapshot."""
+    generation = user.subscribe(connection_id, thread.thread_id, cursor=0)
+    log = user.log(thread.thread_id)
+    top = log.top()
+    yield Reply(
+        protocol.Subscribed(
+            thread_id=thread.thread_id, epoch=thread.epoch, seq=top, recovered=False, reason=reason or UNSET
+        )
+    )
+    yield Reply(_snapshot(user, log, thread, top, limits), thread.thread_id)
+    user.move_cursor(connection_id, thread.thread_id, generation=generation, cursor=top)
 
 
 def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:
     """Everything after `since`, or why it cannot be had. Two reads, however long the thread is."""
     top = log.meta().top
     events, more = log.events(after=since.seq, limit=limits.replay_max_events + 1)
-    if not events and top != since.seq:
-        return "epoch" if top < since.seq and log.top() < since.seq else ("trimmed" if top > since.seq else [])
     if events and events[0].seq != since.seq + 1:
         return "trimmed"
+    if not events and top > since.seq:
+        return "trimmed"
+    if not events and top < since.seq and log.top() < since.seq:
+        return "epoch"
     size = sum(len(event.frame) for event in events)
     return "limit" if more or len(events) > limits.replay_max_events or size > max_bytes else events
 
@@ -130,9 +140,8 @@ def _active_run(
     if run is None or run.terminal or not run.first_seq:
         return None
     events, more = log.events(after=run.first_seq - 1, up_to=top, limit=limits.replay_max_events)
-    attempt = max((event.attempt for event in events), default=1)
-    text = "".join(frames.delta(event.frame) for event in events if event.attempt == attempt)
+    text = "".join(frames.delta(event.frame) for event in events if event.attempt == run.attempts)
     shown = texts.preview(text, max_bytes)
     return protocol.ActiveRun(
-        run_id=run_id, message_id=f"{run_id}.{attempt}", content=shown, truncated=more or shown != text
+        run_id=run_id, message_id=f"{run_id}.{run.attempts}", content=shown, truncated=more or shown != text
     )

@@ -21,11 +21,11 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A socket of the user. `expires_at` is its token's end, in seconds; pushes wait until it is `live`."""
+    """A socket of the user. `token_exp` is its token's end, in seconds; pushes wait until it is `live`."""
 
     connection_id: str
     live: bool
-    expires_at: int
+    token_exp: int
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
 
     @classmethod
@@ -117,18 +117,27 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """The head of a thread's log: the highest seq known to it, and who may write. `lease_until` is in milliseconds."""
+    """The head of a thread's log: the highest seq known to it, and who may write.
+
+    Times are in milliseconds. `unreleased_since` is when the first of the leases ran out, or will, that no ending has
+    followed; 0 when the last run ended.
+    """
 
     top: int = 0
     lease_owner: str = ""
     lease_run: str = ""
     lease_until: int = 0
+    unreleased_since: int = 0
 
     @classmethod
     def of(cls, item: Item | None) -> Meta:
         item = item or {}
         return cls(
-            item.get("top", 0), item.get("lease_owner", ""), item.get("lease_run", ""), item.get("lease_until", 0)
+            item.get("top", 0),
+            item.get("lease_owner", ""),
+            item.get("lease_run", ""),
+            item.get("lease_until", 0),
+            item.get("unreleased_since", 0),
         )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from agentsocket import protocol
 
-_ID = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$"}
+_ID = msgspec.json.schema(protocol.CommandId)
 
 
 def document() -> dict[str, Any]:

@@ -69,10 +69,14 @@ def update(
     key: Mapping[str, str],
     *,
     sets: Mapping[Any, Any],
+    defaults: Mapping[str, Any] | None = None,
     removes: Sequence[Path] = (),
     when: ConditionBase | None = None,
 ) -> Operation:
-    """Change attributes of a row, creating it unless `when` forbids that. A key of `sets` is a `Path`."""
+    """Change attributes of a row, creating it unless `when` forbids that. A key of `sets` is a `Path`.
+
+    `defaults` are set where the row has no such attribute yet.
+    """
     parameters = _conditions(when)
     names = parameters.setdefault("ExpressionAttributeNames", {})
     values = parameters.setdefault("ExpressionAttributeValues", {})
@@ -80,6 +84,10 @@ def update(
     for index, (path, value) in enumerate(sets.items()):
         values[f":s{index}"] = _SERIALIZER.serialize(value)
         assignments.append(f"{_placeholder(path, names)} = :s{index}")
+    for index, (name, value) in enumerate((defaults or {}).items()):
+        values[f":d{index}"] = _SERIALIZER.serialize(value)
+        placeholder = _placeholder(name, names)
+        assignments.append(f"{placeholder} = if_not_exists({placeholder}, :d{index})")
     expression = f"SET {', '.join(assignments)}" if assignments else ""
     if removes:
         expression += " REMOVE " + ", ".join(_placeholder(path, names) for path in removes)
@@ -215,7 +223,8 @@ def _call(method: Callable[..., Any], **parameters: Any) -> Any:
             row: Any = error.response.get("Item")
             raise ConditionFailed(_deserialize(row) if row else None) from None
         if code == "TransactionCanceledException":
-            raise TransactionCancelled(str(error.response.get("CancellationReasons", ""))) from None
+            # Not the reasons: they hold the rows, and an exception's text may be logged.
+            raise TransactionCancelled("a condition of a transaction does not hold") from None
         if code in _PASSING:
             raise Unavailable("the database is busy") from error
         raise

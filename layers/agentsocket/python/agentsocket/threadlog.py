@@ -7,11 +7,10 @@ recognised by what it left: this writer's own owner, attempt and event id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+from boto3.dynamodb.conditions import Attr, Key
 
 from agentsocket import keys, texts
 from agentsocket.errors import ConditionFailed, LeaseHeld, LeaseLost, TransactionCancelled, Unavailable
@@ -21,7 +20,6 @@ from agentsocket.runs import AFTER, OPEN, Outcome
 from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, delete, put, update
 
 EventsAt = Callable[[int], Sequence[LogEvent]]
-_SLOTS_TRIED = 5  # a woken zombie fills one slot and no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +65,31 @@ class ThreadLog:
         """Become the thread's writer. Raises LeaseHeld while another worker is."""
         now = self._now_ms()
         free = Attr("lease_owner").not_exists() | Attr("lease_until").lt(now) | Attr("lease_owner").eq(lease.owner)
-        sets = {"lease_owner": lease.owner, "lease_run": lease.run_id, "lease_until": self._lease_until()}
+        until = self._lease_until()
+        sets = {"lease_owner": lease.owner, "lease_run": lease.run_id, "lease_until": until}
+        operation = update(keys.meta(self._partition), sets=sets, defaults={"unreleased_since": until}, when=free)
         try:
-            before = Meta.of(self._table.write(self._update_meta(sets, when=free), returning="ALL_OLD"))
+            before = Meta.of(self._table.write(operation, returning="ALL_OLD"))
         except ConditionFailed as refused:
             raise LeaseHeld((Meta.of(refused.row).lease_until - now) / 1000) from None
-        # A lease never released, whose events may have expired: seqs above META's top may have been used.
-        abandoned = before.lease_owner not in ("", lease.owner)
-        forgotten = before.lease_until < now - self._limits.event_row_s * 1000
-        return Taken(self._top(before), intact=not (abandoned and forgotten))
+        # No ending since, and events of that time may have expired: seqs above META's top may have been used.
+        forgotten = now - (self._limits.event_row_s - self._limits.lease_s) * 1000
+        return Taken(self._top(before), intact=not 0 < before.unreleased_since < forgotten)
 
     def renew_lease(self, lease: Lease, *, top: int) -> None:
-        """Keep the lease, and note how far the log has come. Raises LeaseLost."""
+        """Keep the lease, and note how far the log has come. Raises LeaseLost, but not after the run's own ending."""
+        sets = {"lease_until": self._lease_until(), "top": top}
+        mine = Attr("lease_owner").eq(lease.owner)
         try:
-            sets = {"lease_until": self._lease_until(), "top": top}
-            self._table.write(self._update_meta(sets, when=Attr("lease_owner").eq(lease.owner)))
+            self._table.write(update(keys.meta(self._partition), sets=sets, when=mine))
         except ConditionFailed:
-            raise LeaseLost("another worker has taken the thread") from None
+            if not self._has_ended(lease):
+                raise LeaseLost("another worker has taken the thread") from None
+
+    def _has_ended(self, lease: Lease) -> bool:
+        """Whether the lease is gone because its own worker has ended the run."""
+        found = self._table.get(keys.run(self._user, lease.run_id))
+        return found is not None and Run.of(found).terminal and found["owner"] == lease.owner
 
     # Writing.
 
@@ -109,7 +115,7 @@ class ThreadLog:
 
     def append(self, lease: Lease, event_at: Callable[[int], LogEvent], *, seq: int) -> LogEvent:
         """Write one event at `seq`, or at the tail if that slot is taken. Raises LeaseLost."""
-        for _ in range(_SLOTS_TRIED):
+        for _ in range(self._limits.slots_tried):
             event = event_at(seq)
             try:
                 self._table.write(self._put_event(event, lease))
@@ -136,7 +142,7 @@ class ThreadLog:
                 "last_seq": events[-1].seq,
             }
             mine = Attr("state").is_in(sorted(OPEN)) & Attr("owner").eq(lease.owner)
-            removes = ["lease_owner", "lease_run", "lease_until"]
+            removes = ["lease_owner", "lease_run", "lease_until", "unreleased_since"]
             return [
                 *(self._put_event(event, lease) for event in events),
                 *(self._transcribe(events[-1].seq, answer) if answer else []),
@@ -166,7 +172,7 @@ class ThreadLog:
         done: Callable[[Run], bool],
     ) -> int:
         """Write at `seq` or at the tail. When refused, the run's row tells whether it is done, and by whom."""
-        for _ in range(_SLOTS_TRIED):
+        for _ in range(self._limits.slots_tried):
             try:
                 self._table.transact(*operations(seq))
             except TransactionCancelled:
@@ -193,9 +199,6 @@ class ThreadLog:
             self._partition, Key("SK").begins_with(keys.EVENT), limit=1, newest_first=True, expired=True
         )
         return max([meta.top, *(LogEvent.of(item).seq for item in newest.items)])
-
-    def _update_meta(self, sets: Mapping[str, Any], *, when: ConditionBase) -> Operation:
-        return update(keys.meta(self._partition), sets=sets, when=when)
 
     def _lease_until(self) -> int:
         return self._now_ms() + self._limits.lease_s * 1000

@@ -57,7 +57,8 @@ def _header(token: str) -> Claims:
         header = _json_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)), "header")
     except binascii.Error:
         raise TokenRejected("the header is not base64url") from None
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRejected("the algorithm is not allowed")
     typ = header.get("typ")
     if not isinstance(typ, str) or typ.lower() not in TYPES:

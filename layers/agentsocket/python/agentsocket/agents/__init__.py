@@ -89,9 +89,7 @@ AgentEvent = Thinking | ToolStarted | ToolEnded | Text | Report | Failed
 
 
 class Agent(Protocol):
-    """Something that answers."""
-
-    name: str
+    """Something that answers. Its name is the catalog's."""
 
     def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Answer one turn, event by event."""

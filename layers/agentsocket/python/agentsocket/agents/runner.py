@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import cast
 
@@ -12,15 +12,15 @@ from agentsocket.agents import Agent, AgentEvent, Failed, Turn
 _logger = logging.getLogger("agentsocket.agents")
 
 
-async def events(agent: Agent, turn: Turn) -> AsyncGenerator[AgentEvent, None]:
-    """What the agent yields; a last `Failed` when it raises. Closes the agent's generator in every case."""
+async def events(make: Callable[[], Agent], turn: Turn, *, name: str) -> AsyncGenerator[AgentEvent, None]:
+    """What the agent `name` yields; a last `Failed` when it raises, or cannot be made. Always closes its generator."""
     try:
-        async with aclosing(cast(AsyncGenerator[AgentEvent, None], agent.run(turn))) as stream:
+        async with aclosing(cast(AsyncGenerator[AgentEvent, None], make().run(turn))) as stream:
             async for event in stream:
                 yield event
     except Exception as error:  # noqa: BLE001 (code that is not ours)
         # Its type only: the text of a stranger's exception may hold the user's message.
-        facts = {"agent": agent.name, "run_id": turn.run_id, "error": type(error).__name__}
+        facts = {"agent": name, "run_id": turn.run_id, "error": type(error).__name__}
         _logger.error("agent failed", extra=facts)  # noqa: TRY400 (no traceback, for the same reason)
         yield Failed(
             error_type="internal",

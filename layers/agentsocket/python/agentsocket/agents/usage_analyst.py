@@ -16,6 +16,7 @@ from agentsocket.agents import AgentEvent, Report, Text, Thinking, ToolEnded, To
 from agentsocket.agents.usage_export import Saving, Summary, looks_like_export, summarize
 
 _STEPS = 3
+_MODELS_NAMED = 20
 _WORDS = re.compile(r"\S+\s*")
 _HELP = """I read LLM usage exports and tell you where the money goes.
 
@@ -29,8 +30,6 @@ You get the spend by model, and the savings that your own numbers support."""
 
 class UsageAnalyst:
     """Answers one export with a summary; anything else with what it can do. `pace_s` is the time between words."""
-
-    name = "usage_analyst"
 
     def __init__(self, *, pace_s: float = 0.01, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._pace_s = pace_s
@@ -74,9 +73,11 @@ def _result(summary: Summary) -> str:
 
 def _answer(summary: Summary, savings: list[Saving]) -> str:
     lines = [f"You spent {_dollars(summary.cost)} on {summary.rows:,} calls.", "", "Spend by model:"]
-    for model in summary.models:
+    for model in summary.models[:_MODELS_NAMED]:
         share = model.cost / summary.cost if summary.cost else 0
         lines.append(f"- {model.name}: {_dollars(model.cost)} ({share:.0%}), {model.calls:,} calls")
+    if len(summary.models) > _MODELS_NAMED:
+        lines.append(f"- and {len(summary.models) - _MODELS_NAMED:,} more models")
     lines += ["", *_savings_lines(savings)]
     if summary.skipped:
         lines += ["", f"{summary.skipped} lines were not usage lines and were skipped."]

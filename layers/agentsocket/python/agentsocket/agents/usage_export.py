@@ -13,6 +13,7 @@ _LABEL_CHARACTERS = 64
 _COLUMNS = 5
 _SHORT_OUTPUT_TOKENS = 300
 _SAVINGS_NAMED = 3
+_LARGEST = 10**12  # tokens or dollars of one call: beyond it a line is a mistake, or meant to be unprintable
 _WORTH_NAMING = Decimal("0.01")
 _UNPRINTABLE = re.compile(r"[^\w .:/@+-]")
 
@@ -102,8 +103,8 @@ def _call(cells: list[str]) -> Call | None:
         call = Call(_label(cells[1]), int(cells[2]), int(cells[3]), Decimal(cells[4].removeprefix("$")))
     except (ValueError, InvalidOperation):
         return None
-    usable = call.input_tokens >= 0 and call.output_tokens >= 0 and call.tokens > 0
-    return call if usable and call.cost.is_finite() and call.cost >= 0 else None
+    usable = min(call.input_tokens, call.output_tokens) >= 0 and 0 < call.tokens <= _LARGEST
+    return call if usable and call.cost.is_finite() and 0 <= call.cost <= _LARGEST else None
 
 
 def _label(cell: str) -> str:
