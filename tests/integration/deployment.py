@@ -28,6 +28,7 @@ from tests.waiting import TIME_FACTOR
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local"
 PATIENCE_S = 10 * TIME_FACTOR
+STOP_S = 60 * TIME_FACTOR  # removes what each function process has unpacked, thousands of files
 
 _FRAME_CHARACTERS = 8 * 1024  # at most 32 KB, whatever the characters
 
@@ -55,7 +56,7 @@ class Deployment:
     def stop(self) -> None:
         """Ctrl-C, as a person does it; what does not end by itself is a failure."""
         self._process.send_signal(signal.SIGINT)
-        self._process.wait(PATIENCE_S)
+        self._process.wait(STOP_S)
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -102,11 +102,9 @@ async def attempt(
             )
             await publisher.start(top, await _earlier(run, log, top, runtime))
             if lease.attempt > runtime.limits.max_attempts:
-                await runtime.offload(dispatch.bury, record.request)
-                ending = await _fail(publisher, _GIVEN_UP, runtime.limits)
+                ending = await _give_up(record, publisher, dispatch, runtime)
             else:
-                turn = await _turn(run, log, runtime)
-                events = runner.events(lambda: agents[name](), turn, name=name)
+                events = runner.events(lambda: agents[name](), await _turn(run, log, runtime), name=name)
                 ending = await _answer(events, publisher, runtime.limits)
             await publisher.finish(*ending)
             for task in beside:
@@ -118,6 +116,12 @@ async def attempt(
         subscribers.abandon()
     if unfinished:
         raise RunUnfinished("this worker may not, or cannot, go on")
+
+
+async def _give_up(record: RunRecord, publisher: Publisher, dispatch: Dispatch, runtime: Runtime) -> Ending:
+    """The closing delivery: no agent any more, a copy for the operator, and an ending that says so."""
+    await runtime.offload(dispatch.bury, record.request)
+    return await _fail(publisher, _GIVEN_UP, runtime.limits)
 
 
 async def _earlier(run: Run, log: ThreadLog, top: int, runtime: Runtime) -> list[LogEvent]:
