@@ -20,7 +20,8 @@ from typing import Any
 from local import state
 from local.build import Say, Target, built
 from local.deploy import Deployment, deploy
-from local.gateway import LAMBDA_CONFIG, Gateway, GatewayLimits, LambdaInvoker
+from local.errors import Unable
+from local.gateway import LAMBDA_CONFIG, Gateway, GatewayError, GatewayLimits, LambdaInvoker
 from local.issuer import AUDIENCE, Issuer
 from local.ministack import Ministack
 from local.poller import Poller
@@ -55,10 +56,13 @@ class Stack:
         self.facts: dict[str, Any] = {}
 
     async def __aenter__(self) -> "Stack":
-        """Start everything. Raises Unable or GatewayError, with nothing left running."""
-        async with AsyncExitStack() as starting:
-            await self._start(starting)
-            self._closing = starting.pop_all()
+        """Start everything. Raises Unable, with nothing left running."""
+        try:
+            async with AsyncExitStack() as starting:
+                await self._start(starting)
+                self._closing = starting.pop_all()
+        except GatewayError as error:
+            raise Unable(str(error)) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -138,6 +138,7 @@ async def test_after_a_stop_nothing_more_is_taken(queue):
     queue.send("1")
     async with polling(queue):
         await queue.until("end 1")
+        await queue.empty()
     queue.send("2")
     await asyncio.sleep(0.5)
     assert (queue.lines(), queue.left()) == (["begin 1", "end 1"], 1)
