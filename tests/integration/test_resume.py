@@ -124,7 +124,8 @@ async def test_a_dead_connection_s_row_goes_with_the_next_push(deployment):
 async def test_a_closed_socket_leaves_no_row(deployment):
     async with deployment.live("dora") as socket:
         connection_id = (await socket.ask("hello", protocol=1))["payload"]["connection_id"]
-    table, name = deployment.aws("dynamodb"), deployment.facts["outputs"]["TableName"]
+        table, name = deployment.aws("dynamodb"), deployment.facts["outputs"]["TableName"]
+        assert len(rows_of(table, name, connection_id)) == 1
     await until(lambda: rows_of(table, name, connection_id) == [])
 
 

@@ -181,8 +181,8 @@ class UserStorage:
     def accept(self, message: NewMessage) -> Accepted:
         """Make the run of a message exist, once (delivery.md, Accept).
 
-        One read and one write. Raises NotFound, IdempotencyConflict, Unavailable, or Disconnect for an unknown or
-        expired connection.
+        One read and one write; for a message accepted before, two reads more. Raises NotFound, IdempotencyConflict,
+        Unavailable, or Disconnect for an unknown or expired connection.
         """
         known = self._admit(message)
         fresh = self._thread_row(message)
