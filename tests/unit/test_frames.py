@@ -38,6 +38,7 @@ def test_a_user_message_is_parsed():
         ({"type": "user_message", "payload": {"content": 5, "message_id": "m"}}, "payload.content"),
         ({"type": "user_message", "payload": {"content": "", "message_id": "m"}}, "payload.content"),
         ({"type": "user_message", "payload": {"content": "x", "message_id": "a b"}}, "payload.message_id"),
+        ({"type": "user_message", "payload": {"content": "x", "message_id": "run.1"}}, "payload.message_id"),
         ({"type": "user_message", "payload": {"content": "x", "message_id": "m\n"}}, "payload.message_id"),
         ({"type": "user_message", "payload": {"content": "x", "message_id": "m" * 65}}, "payload.message_id"),
         (

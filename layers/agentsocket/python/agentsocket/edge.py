@@ -7,7 +7,6 @@ needs is imported when one is made.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import traceback
@@ -106,6 +105,8 @@ def websocket(gateway: Gateway) -> Callable[[Step], Handler]:
 
 def queue(step: Callable[[RunRecord], Coroutine[Any, Any, None]]) -> Handler:
     """SQS: each record is acknowledged when `step` returns, and left in the queue when it raises."""
+
+    import asyncio
 
     def attempt(record: Event) -> bool:
         try:

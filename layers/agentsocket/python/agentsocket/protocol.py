@@ -55,7 +55,7 @@ class SendMessage(Payload):
     """The command `user_message`. `message_id` is its idempotency key."""
 
     content: Annotated[str, Meta(min_length=1)]
-    message_id: Name
+    message_id: CommandId  # no dot: `<run_id>.<attempt>` is an answer's
     thread_id: Name | UnsetType = UNSET
     agent: Name | UnsetType = UNSET
     context: JSONObject = {}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import msgspec
 from msgspec import UNSET
 
-from agentsocket import admission, attempts, commands, frames, principal, protocol
+from agentsocket import admission, commands, frames, principal, protocol
 from agentsocket.agents import Agent
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, Unavailable
@@ -110,6 +110,8 @@ async def execute(
     Returns when nothing is left to do: the run is terminal (or was never accepted). Raises RunUnfinished, or
     Unavailable, when the record must come again.
     """
+    from agentsocket import attempts  # the worker's alone: routes start cold without it, and without asyncio
+
     offload = runtime.offload
     await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
     user = storage.for_user(principal.of_run(record.request.user))

@@ -5,12 +5,9 @@ Imports stand inside the getters, so that a function pays at cold start for what
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import random
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from agentsocket import settings
@@ -97,6 +94,10 @@ def agent_names() -> Collection[str]:
 @functools.cache
 def runtime() -> Runtime:
     """Real time, and a bounded pool of threads for blocking calls."""
+    import asyncio
+    import random
+    from concurrent.futures import ThreadPoolExecutor
+
     from agentsocket.runtime import Runtime
 
     threads = ThreadPoolExecutor(_THREADS)
