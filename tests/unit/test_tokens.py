@@ -5,7 +5,7 @@ import json
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,16 +19,18 @@ ISSUER = "https://issuer.example"
 NOW = 1_800_000_000
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 CLAIMS = {"iss": ISSUER, "aud": "agentsocket", "sub": "ada", "iat": NOW - 10, "exp": NOW + 890, "jti": "1", "sid": "s"}
 
 
 def public_jwk(key, kid):
-    algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+    name = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256", ed25519.Ed25519PrivateKey: "EdDSA"}
+    algorithm = next(jwt.get_algorithm_by_name(name[kind]) for kind in name if isinstance(key, kind))
     return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": kid, "use": "sig"}
 
 
-JWKS = {"keys": [public_jwk(RSA, "rsa"), public_jwk(EC, "ec")]}
+JWKS = {"keys": [public_jwk(RSA, "rsa"), public_jwk(EC, "ec"), public_jwk(ED, "ed")]}
 KEYS = jwks.InlineKeys(json.dumps(JWKS), limits=LIMITS)
 
 
@@ -53,7 +55,7 @@ def signed(header, payload, key=RSA):
     return f"{body}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
-@pytest.mark.parametrize(("key", "kid", "alg"), [(RSA, "rsa", "RS256"), (EC, "ec", "ES256")])
+@pytest.mark.parametrize(("key", "kid", "alg"), [(RSA, "rsa", "RS256"), (EC, "ec", "ES256"), (ED, "ed", "EdDSA")])
 def test_a_valid_token_names_its_user(key, kid, alg):
     who = verify(token(key=key, kid=kid, alg=alg))
     assert who.user == user_id(ISSUER, "ada")
