@@ -53,13 +53,13 @@ async def resumed(server: FakeServer, *events: Json) -> Peer:
 class Talk:
     """A session and its clock; what the client says is decoded, what the server says is encoded."""
 
-    def __init__(self, *resume: Json, live: bool = True) -> None:
+    def __init__(self, *resume: Json, live: bool = True, renews: bool = False) -> None:
         self.now = 0.0
-        self.session = Session(resume, limits=Limits(), random=lambda: 1.0)  # type: ignore[arg-type]
+        self.session = Session(resume, limits=Limits(), random=lambda: 1.0, renews=renews)  # type: ignore[arg-type]
         self.hello = self.connect(live=live)
 
-    def connect(self, *, live: bool = True) -> Json:
-        self.session.open({"name": "test", "version": "1"}, self.now)
+    def connect(self, *, live: bool = True, token: str | None = None) -> Json:
+        self.session.open({"name": "test", "version": "1"}, self.now, token=token)
         (hello,) = self.said()
         if live:
             self.hears(frame("welcome", {"ping_interval_s": 240}, reply_to=hello["id"]))

@@ -185,7 +185,7 @@ async def test_a_server_that_signs_the_user_out_is_one_sentence_and_2(server: Fa
     server.serve_peer = revoke
     ran = await chatted(server.url)
     assert ran.status == 2
-    assert "revoked: signed out" in ran.err
+    assert ran.err == "agentsocket: You have been signed out: start the chat again to sign in.\n"
 
 
 async def test_a_lost_connection_is_told_and_the_run_goes_on(server: FakeServer) -> None:

@@ -193,7 +193,7 @@ async def test_being_signed_out_ends_the_chat_with_one_sentence(server: FakeServ
         await person.sees("Connected. Write a message")
         await peer.send(frame("disconnect", {"code": "revoked", "reason": "signed out", "reconnect": False}))
         assert await person.left() == 2
-        assert "revoked: signed out" in person.err.getvalue()
+        assert "You have been signed out" in person.err.getvalue()
 
 
 async def test_a_refused_token_ends_the_chat_with_one_sentence(server: FakeServer) -> None:

@@ -186,3 +186,19 @@ def test_the_text_of_the_deltas_is_the_text_on_the_screen() -> None:
     seen = Seen()
     text = seen.show(*(delta(each) for each in DELTAS)) + seen.screen.pending
     assert text.strip() == "".join(DELTAS)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"code": "shutdown", "reason": "back soon"}, "! The server disconnects: back soon"),
+        ({"code": "connection_age", "reason": ""}, "! The server disconnects: connection_age"),
+        ({"code": "token_expired", "reason": "the token has expired"}, ""),
+    ],
+)
+def test_a_disconnect_says_why_unless_a_new_token_mends_it(told: dict[str, str], shown: str) -> None:
+    assert Seen().show(frame("disconnect", told)).strip() == shown
+
+
+def test_a_token_that_is_refreshed_anyway_is_no_news() -> None:
+    assert Seen().show(frame("token_expiring", {"expires_at": 5})) == ""

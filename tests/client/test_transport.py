@@ -10,17 +10,17 @@ import pytest
 
 from agentsocket_client.errors import AgentSocketError, Interrupted, Refused, WrongProtocol
 from agentsocket_client.limits import Limits
-from agentsocket_client.transport import Form, WebSocket, open_websocket
+from agentsocket_client.transport import Carrier, WebSocket, open_websocket
 from tests.client.fakes import FakeServer
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2VjcmV0"
 
 
-async def opened(url: str, *, form: Form = "header", token: str = TOKEN) -> WebSocket:
+async def opened(url: str, *, form: Carrier = "header", token: str = TOKEN) -> WebSocket:
     return await open_websocket(url, token, form=form, limits=Limits())
 
 
-async def failure(server: FakeServer, form: Form = "header") -> AgentSocketError:
+async def failure(server: FakeServer, form: Carrier = "header") -> AgentSocketError:
     with pytest.raises(AgentSocketError) as failed:
         await opened(server.url, form=form)
     assert TOKEN not in "".join(traceback.format_exception(failed.value))
@@ -42,6 +42,23 @@ async def test_the_browser_form_carries_the_token_as_a_subprotocol(server: FakeS
     assert headers["Sec-WebSocket-Protocol"] == f"agentsocket.v1, bearer.{TOKEN}"
     assert "Authorization" not in headers
     await transport.close()
+
+
+@pytest.mark.parametrize(("query", "path"), [("", "/local?"), ("?stage=1", "/local?stage=1&")])
+async def test_a_ticket_travels_in_the_query_and_nowhere_else(server: FakeServer, query: str, path: str) -> None:
+    transport = await opened(server.url + query, form="ticket")
+    request = server.requests[0]
+    assert request.path == f"{path}ticket={TOKEN}"
+    assert "Authorization" not in request.headers
+    assert request.headers["Sec-WebSocket-Protocol"] == "agentsocket.v1"
+    await transport.close()
+
+
+@pytest.mark.parametrize("form", ["header", "subprotocol", "ticket"])
+async def test_an_address_that_is_none_is_refused_without_being_shown(server: FakeServer, form: Carrier) -> None:
+    with pytest.raises(ValueError, match=r"\Athe address is not a WebSocket's\Z") as failed:
+        await opened(f"{server.url}#part", form=form)
+    assert TOKEN not in "".join(traceback.format_exception(failed.value))
 
 
 @pytest.mark.parametrize("answer", [None, f"bearer.{TOKEN}"])
@@ -108,9 +125,12 @@ async def test_a_token_that_cannot_travel_is_refused_without_being_shown(server:
     assert server.requests == []
 
 
-async def test_the_token_and_the_messages_are_in_no_log(server: FakeServer, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("form", ["header", "subprotocol", "ticket"])
+async def test_the_token_and_the_messages_are_in_no_log(
+    server: FakeServer, form: Carrier, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.DEBUG):
-        transport = await opened(server.url, form="subprotocol")
+        transport = await opened(server.url, form=form)
         await transport.send('{"type": "hello", "id": "1", "payload": {"private": true}}')
         await transport.receive()
         await transport.close()

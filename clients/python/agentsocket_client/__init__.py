@@ -8,6 +8,8 @@
 `client` and `transport` do the I/O; everything else is pure and takes the time as an argument (`session` is its door).
 """
 
+import logging
+
 from agentsocket_client.client import Client, Status
 from agentsocket_client.errors import (
     AgentSocketError,
@@ -20,6 +22,8 @@ from agentsocket_client.errors import (
 from agentsocket_client.frames import Frame, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.runs import Runs
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants to read it says so; no terminal is written on
 
 __all__ = [
     "Client",

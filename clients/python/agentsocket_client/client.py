@@ -13,17 +13,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from agentsocket_client import frames
 from agentsocket_client.backoff import Backoff
+from agentsocket_client.credentials import Credentials
 from agentsocket_client.errors import ClientClosed, CommandFailed, Disconnected, Interrupted
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.outputs import Event, Hangup, Output, Reply
 from agentsocket_client.session import Session
-from agentsocket_client.transport import TOO_BIG, Form, Transport, open_websocket
+from agentsocket_client.transport import TOO_BIG, Connect, Form, Transport, open_websocket
 
 VERSION = "0.1.0"
 
@@ -37,12 +37,6 @@ class Status:
     retry_in_s: float = 0.0
 
 
-class Connect(Protocol):
-    """Opens a Transport; `transport.open_websocket` says what it may raise."""
-
-    async def __call__(self, url: str, token: str, *, form: Form, limits: Limits) -> Transport: ...
-
-
 class Client:
     """One user's connection, kept alive inside `async with`. Meant for one event loop and one iterator of `frames`."""
 
@@ -51,6 +45,7 @@ class Client:
         url: str,
         token: str | Callable[[], Awaitable[str]],
         *,
+        ticket: Callable[[], Awaitable[str]] | None = None,
         resume: Iterable[ResumePoint] | None = None,
         form: Form = "header",
         name: str = "agentsocket-client",
@@ -61,20 +56,28 @@ class Client:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = system_random.random,
     ) -> None:
-        """`token` is fetched again for every connection if it is a function. Raises ValueError for a bad address."""
+        """A `token` that is a function is called for every connection, and to refresh the open one before its end.
+
+        With `ticket`, connections are made with what that returns instead, a new one each. Both may raise OSError for
+        what will pass; whatever else they raise when a connection is made ends the client. Raises ValueError for a
+        bad address.
+        """
         if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
             raise ValueError("the address must look like wss://host/stage")
-        self._url, self._token, self._form, self._connect = url, token, form, connect
+        self._url, self._connect = url, connect
+        self._credentials = Credentials(token, ticket, form)
         self._limits = limits or Limits()
         self._on_status, self._now, self._sleep = on_status, now, sleep
         self._introduction = {"name": name, "version": VERSION}
-        self._session = Session(resume or (), limits=self._limits, random=random)
+        renews = self._credentials.renewable
+        self._session = Session(resume or (), limits=self._limits, random=random, renews=renews)
         self._backoff = Backoff(self._limits.backoff_base_s, self._limits.backoff_cap_s, random)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: no more will come
         self._replies: dict[str, asyncio.Future[Frame]] = {}
         self._wake = asyncio.Event()
         self._live = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._failure: BaseException | None = ClientClosed("the client is used outside its `async with`")
 
     async def __aenter__(self) -> Client:
@@ -154,8 +157,9 @@ class Client:
     async def frames(self) -> AsyncIterator[Frame]:
         """Every stream event once, in order of seq within its thread, and the control frames a person should see.
 
-        Those are disconnect, token_expiring, thread_snapshot, thread_created and its kin, and errors that answer no
-        command of the caller. Ends when the client is closed; raises what ended it otherwise.
+        Those are disconnect, token_expiring (nothing to do if the token is a function), thread_snapshot, thread_created
+        and its kin, and errors that answer no command of the caller. Ends when the client is closed; raises what ended
+        it otherwise.
         """
         while (event := await self._events.get()) is not None:
             self._session.read(event)
@@ -181,36 +185,44 @@ class Client:
     async def _connection(self) -> Interrupted:
         """One connection, from upgrade to end. Returns what ended it, raises what will end every other as well."""
         try:
-            transport = await self._open()
+            credential = await self._credentials.for_upgrade()
+            transport = await self._connect(self._url, credential.value, form=credential.carrier, limits=self._limits)
         except Interrupted as fault:
             return fault
         try:
-            self._session.open(self._introduction, self._now())
+            self._session.open(self._introduction, self._now(), token=credential.token)
             async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._send(transport))
+                sender = group.create_task(self._send(transport, group))
                 end = await self._receive(transport)
                 sender.cancel()
+                if self._refreshing is not None:
+                    self._refreshing.cancel()
         finally:
             await transport.close()
         if isinstance(end, Interrupted):
             return end
         raise end
 
-    async def _open(self) -> Transport:
-        try:
-            token = self._token if isinstance(self._token, str) else await self._token()
-        except OSError as error:  # TimeoutError is one too: whoever issues tokens is away for a while
-            raise Interrupted(f"no token to be had ({type(error).__name__})") from None
-        return await self._connect(self._url, token, form=self._form, limits=self._limits)
-
-    async def _send(self, transport: Transport) -> None:
+    async def _send(self, transport: Transport, group: asyncio.TaskGroup) -> None:
         """Send what is due, whenever something is. Ends with the connection; the reason is the receiver's to find."""
         with contextlib.suppress(Interrupted):
             while True:
                 self._wake.clear()
                 for text in self._session.poll(self._now()):
                     await transport.send(text)
+                if self._session.wants_token(self._now()):
+                    self._refreshing = group.create_task(self._refresh())
                 await self._until(self._session.deadline())
+
+    async def _refresh(self) -> None:
+        """Fetch a fresh token for the open connection, while everything else goes on."""
+        try:
+            token = await self._credentials.token()
+        except Exception as error:  # noqa: BLE001 (code that is not ours; if it lasts, the next connection raises it)
+            self._session.token_failed(type(error).__name__, self._now())
+        else:
+            self._session.offer_token(token, self._now())
+        self._wake.set()
 
     async def _until(self, deadline: float) -> None:
         """Wait for news, at most until `deadline`."""
@@ -230,7 +242,7 @@ class Client:
                 return end
             for output in self._session.receive(text, self._now()):
                 if isinstance(output, Hangup):
-                    return _end(output)
+                    return output.error()
                 self._hand_out(output)
             self._note_welcome()
             self._wake.set()
@@ -285,9 +297,3 @@ class Client:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-def _end(hangup: Hangup) -> Interrupted | Disconnected:
-    if hangup.final:
-        return Disconnected(hangup.code, hangup.reason)
-    return Interrupted(hangup.reason or hangup.code, retry_after_s=hangup.retry_after_s)

@@ -30,9 +30,18 @@ EVENTS = frozenset(
 # Pushes without seq that the person at the client should know of.
 NOTICES = frozenset({"token_expiring", "thread_created", "thread_renamed", "thread_deleted", "context"})
 
-# Commands that may overtake others: they write nothing, or (stop_agent) are meant to.
+# Commands that may overtake others: they write nothing, or (stop_agent, refresh_token) nothing may hold them up.
 UNORDERED = frozenset(
-    {"ping", "stop_agent", "get_health", "get_content", "get_context", "get_thread_history", "list_threads"}
+    {
+        "ping",
+        "stop_agent",
+        "refresh_token",
+        "get_health",
+        "get_content",
+        "get_context",
+        "get_thread_history",
+        "list_threads",
+    }
 )
 
 

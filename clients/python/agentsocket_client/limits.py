@@ -23,6 +23,8 @@ class Limits:
     open_s: float = 10.0  # a handshake that takes longer is a lost one
     close_s: float = 2.0  # how long a clean close waits for the server's half
     reply_s: float = 10.0  # then a command is sent again with the same id, and a stuck replay is asked for again
+    token_lead_s: float = 30.0  # so long before its end a token is refreshed; token_expiring, 60 s before, was lost
+    token_grace_s: float = 25.0  # so long after its end the server still takes a refresh
     gap_s: float = 0.5  # pushes of two functions may overtake each other by about this much
     silence_s: float = 45.0  # three heartbeats
     ping_s: float = 240.0  # if the welcome names no interval; API Gateway ends a connection after 10 idle minutes

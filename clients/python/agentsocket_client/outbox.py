@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
 class Command:
     """One command's text. `ordered` ones wait for each other; times are seconds of the caller's clock.
 
-    `subscribes` is the thread that it asks for, if it does.
+    `subscribes` is the thread that it asks for, if it does. The text may hold a token: it is not shown.
     """
 
     id: str
-    text: str
+    text: str = field(repr=False)
     ordered: bool = True
     subscribes: str | None = None
     sent_at: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from agentsocket_client.errors import Disconnected, Interrupted
 from agentsocket_client.frames import Frame
 
 
@@ -32,6 +33,12 @@ class Hangup:
     reason: str
     final: bool
     retry_after_s: float = 0.0
+
+    def error(self) -> Interrupted | Disconnected:
+        """The same as what it means for the client's next step."""
+        if self.final:
+            return Disconnected(self.code, self.reason)
+        return Interrupted(self.reason or self.code, retry_after_s=self.retry_after_s)
 
 
 Output: TypeAlias = Event | Reply | Hangup

@@ -2,8 +2,9 @@
 
     open(now) -> poll(now) sends hello -> receive(welcome) -> poll/receive ... -> open(now) on the next connection
 
-Threads keep their order in `following`, commands their turn in `outbox`; here is which frame goes to whom, and what
-the client says by itself: hello, ping, and subscribe when something is missing. Sockets and waiting are not here.
+Threads keep their order in `following`, commands their turn in `outbox`, the token its end in `renewal`; here is which
+frame goes to whom, and what the client says by itself: hello, ping, refresh_token, and subscribe when something is
+missing. Sockets, waiting and fetching tokens are not here.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TypeAlias
 
 from agentsocket_client import frames
 from agentsocket_client.backoff import Backoff
+from agentsocket_client.errors import CommandFailed
 from agentsocket_client.following import Following, thread_id_of
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.outbox import Command, Outbox
 from agentsocket_client.outputs import Event, Hangup, Output, Reply
+from agentsocket_client.renewal import Renewal
 
 FINAL = frozenset({"unauthorized", "revoked", "bad_request", "connection_limit"})
 RECONNECT = frozenset({"shutdown", "connection_age", "token_expired", "slow_consumer", "rate_limited", "no_connection"})
@@ -29,12 +32,16 @@ Handler: TypeAlias = Callable[[Frame, float], list[Output]]
 class Session:
     """All state of a client that outlives a connection. Times are seconds of the caller's clock."""
 
-    def __init__(self, resume: Iterable[ResumePoint], *, limits: Limits, random: Callable[[], float]) -> None:
+    def __init__(
+        self, resume: Iterable[ResumePoint], *, limits: Limits, random: Callable[[], float], renews: bool = False
+    ) -> None:
+        """Not `renews`: there is one token only, and `wants_token` is never true."""
         self.welcome: Payload | None = None
         self._limits = limits
         self._faults = Backoff(limits.backoff_base_s, limits.backoff_cap_s, random)
         self._outbox = Outbox(limits.reply_s)
         self._following = Following(resume, limits=limits, random=random)
+        self._renewal = Renewal(enabled=renews, limits=limits, random=random)
         self._hello = ""
         self._recovery: str | None = None  # the one subscribe of our own that is out
         self._ping: str | None = None
@@ -48,14 +55,17 @@ class Session:
             "message_accepted": self._following.accepted,
             "heartbeat": self._following.heartbeat,
             "disconnect": self._on_disconnect,
+            "token_refreshed": self._on_token_refreshed,
+            "token_expiring": self._on_token_expiring,
         }
 
     # What the client does.
 
-    def open(self, client: dict[str, str], now: float) -> None:
-        """A new connection: say hello, resume what is followed, and send again what has no reply."""
-        for own in (self._ping, self._recovery):
+    def open(self, client: dict[str, str], now: float, *, token: str | None = None) -> None:
+        """A new connection, by `token` if that is known: say hello, resume, and send again what has no reply."""
+        for own in (self._ping, self._recovery, self._renewal.command):
             self._outbox.pop(own)
+        self._renewal.opened(token)
         self._ping, self._recovery, self._ping_at = None, None, math.inf
         resume = self._following.resume(now)
         hello = frames.command("hello", {"protocol": 1, "client": client, "resume": resume})
@@ -93,7 +103,25 @@ class Session:
         if not self.live:
             return self._outbox.deadline()
         recovery = math.inf if self._recovery is not None else self._following.due()
-        return min(self._outbox.deadline(), self._ping_at, recovery)
+        return min(self._outbox.deadline(), self._ping_at, recovery, self._renewal.due())
+
+    def wants_token(self, now: float) -> bool:
+        """Whether to fetch a fresh token now. Then `offer_token` or `token_failed` is to follow; until then, False."""
+        return self._renewal.take(now)
+
+    def offer_token(self, token: str, now: float) -> None:
+        """The fresh token: have the server take it."""
+        frame = self._renewal.offer(token, now)
+        if frame is None:
+            return
+        try:
+            self._outbox.put(self._command(frame))
+        except CommandFailed as error:
+            self._renewal.failed(error.code, now)
+
+    def token_failed(self, reason: str, now: float) -> None:
+        """There is no fresh token, for a reason that may be logged: it will be wanted again."""
+        self._renewal.failed(reason, now)
 
     def read(self, event: Event) -> None:
         """The caller has been given this event."""
@@ -120,12 +148,21 @@ class Session:
     def _on_welcome(self, frame: Frame, now: float) -> list[Output]:
         self.welcome = frame["payload"]
         self._outbox.greeted()
+        self._renewal.granted(frame, now)
         self._ping_at = now + self._ping_interval()
         return []
 
     def _on_unsubscribed(self, frame: Frame, _now: float) -> list[Output]:
         self._following.leave(thread_id_of(frame))
         return []
+
+    def _on_token_refreshed(self, frame: Frame, now: float) -> list[Output]:
+        self._renewal.granted(frame, now)
+        return []
+
+    def _on_token_expiring(self, frame: Frame, now: float) -> list[Output]:
+        self._renewal.expiring(frame, now)
+        return self._on_other(frame, now)
 
     def _on_disconnect(self, frame: Frame, _now: float) -> list[Output]:
         payload = frame["payload"]
@@ -140,6 +177,10 @@ class Session:
 
     def _on_error(self, frame: Frame, now: float) -> list[Output]:
         payload, reply_to = frame["payload"], frame.get("reply_to")
+        if reply_to is not None and reply_to == self._renewal.command:  # `token_expired` speaks of the offered one
+            self._outbox.pop(reply_to)
+            self._renewal.refused(payload, now, retry_after_s=_retry_after_s(frame))
+            return []
         if payload.get("code") == "token_expired":  # the commands stay: the next connection comes with a new token
             return [Hangup("token_expired", str(payload.get("message", "")), final=False)]
         if reply_to is None:
@@ -181,6 +222,8 @@ class Session:
             self._ping, self._ping_at = None, now + self._ping_interval()
         elif command.id == self._recovery:
             self._recovery = None
+        elif command.id == self._renewal.command:
+            self._renewal.answered(now)
         else:
             return [Reply(command.id, frame)]
         return []

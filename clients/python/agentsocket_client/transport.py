@@ -12,10 +12,10 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal, Protocol, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, NegotiationError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 
 from agentsocket_client.errors import Interrupted, Refused, WrongProtocol
@@ -25,7 +25,8 @@ from agentsocket_client.limits import Limits
 SUBPROTOCOL = "agentsocket.v1"
 TOO_BIG = 1009  # RFC 6455, 7.4.1
 
-Form: TypeAlias = Literal["header", "subprotocol"]
+Form: TypeAlias = Literal["header", "subprotocol"]  # of a token: programs, browsers
+Carrier: TypeAlias = Form | Literal["ticket"]  # a ticket travels in the query: it is spent when a log shows it
 
 _TRY_AGAIN = frozenset({408, 425, 429})  # of the 4xx, those that time can cure
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, 2.1; also keeps line breaks out of the header
@@ -46,6 +47,12 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Say goodbye, briefly."""
+
+
+class Connect(Protocol):
+    """Opens a Transport; `open_websocket` says what it may raise."""
+
+    async def __call__(self, url: str, token: str, *, form: Carrier, limits: Limits) -> Transport: ...
 
 
 class _Connect(connect):
@@ -81,11 +88,11 @@ class WebSocket:
         await self.connection.close()
 
 
-async def open_websocket(url: str, token: str, *, form: Form, limits: Limits) -> WebSocket:
-    """Upgrade at `url` (ws: or wss:) with `token` in the form programs (header) or browsers (subprotocol) use.
+async def open_websocket(url: str, token: str, *, form: Carrier, limits: Limits) -> WebSocket:
+    """Upgrade at `url` (ws: or wss:) with `token` in the given form; in that of a ticket, it is one.
 
-    Raises Refused or WrongProtocol if trying again is no use, ValueError for a token that cannot travel, Interrupted
-    for everything that time may cure.
+    Raises Refused or WrongProtocol if trying again is no use, ValueError for a token that cannot travel or an address
+    that is none, Interrupted for everything that time may cure.
     """
     if _BEARER.fullmatch(token) is None:
         raise ValueError("the token has characters that no bearer token has")
@@ -93,6 +100,8 @@ async def open_websocket(url: str, token: str, *, form: Form, limits: Limits) ->
         connection = await _upgrade(url, token, form, limits)
     except InvalidStatus as refusal:
         raise _refusal(refusal.response.status_code, refusal.response.headers.get("Retry-After")) from None
+    except InvalidURI:  # its text is the address, with the ticket
+        raise ValueError("the address is not a WebSocket's") from None
     except NegotiationError:
         raise _wrong_protocol(url) from None
     except ssl.SSLCertVerificationError:
@@ -109,10 +118,10 @@ async def open_websocket(url: str, token: str, *, form: Form, limits: Limits) ->
     return WebSocket(connection, limits)
 
 
-async def _upgrade(url: str, token: str, form: Form, limits: Limits) -> ClientConnection:
-    offered = [SUBPROTOCOL] if form == "header" else [SUBPROTOCOL, f"bearer.{token}"]
+async def _upgrade(url: str, token: str, form: Carrier, limits: Limits) -> ClientConnection:
+    offered = [SUBPROTOCOL, f"bearer.{token}"] if form == "subprotocol" else [SUBPROTOCOL]
     return await _Connect(
-        url,
+        _with_ticket(url, token) if form == "ticket" else url,
         subprotocols=[Subprotocol(name) for name in offered],
         additional_headers={"Authorization": f"Bearer {token}"} if form == "header" else None,
         compression=None,  # API Gateway has none
@@ -121,6 +130,11 @@ async def _upgrade(url: str, token: str, form: Form, limits: Limits) -> ClientCo
         proxy=None if _is_loopback(url) else True,
         logger=_quiet,
     )
+
+
+def _with_ticket(url: str, ticket: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(query="&".join(filter(None, [parts.query, urlencode({"ticket": ticket})]))).geturl()
 
 
 def _is_loopback(url: str) -> bool:
