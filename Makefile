@@ -6,6 +6,10 @@ JSON :=
 FILE :=
 PORT :=
 LIMITS :=
+PARAMETERS :=
+GROUPS :=
+ID :=
+SCOPE :=
 FUNCTION :=
 EVENT :=
 # What a deployment runs on: the template's defaults, and what the layers are built for.
@@ -14,7 +18,7 @@ LAMBDA_ARCH := arm64
 # Tests wait this many times as long as a quick machine would need.
 TIME_FACTOR := 3
 export LAMBDA_PYTHON LAMBDA_ARCH TIME_FACTOR
-unexport USER JSON FILE PORT LIMITS FUNCTION EVENT
+unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
@@ -42,11 +46,14 @@ help: ## List these commands
 chat: setup ## Chat with the agent as USER (ada); JSON=1 prints raw frames, FILE=path sends that file
 	@$(LOCAL) chat --user $(call quoted,$(USER)) $(if $(JSON),--json) $(call option,--file,$(FILE)) $(STACK_OPTIONS)
 
-up: setup ## Run the whole stack until Ctrl-C; PORT=8080, LIMITS='{"…": 1}'
-	@$(LOCAL) up $(STACK_OPTIONS)
+up: setup ## Run the whole stack until Ctrl-C; PORT=8080, LIMITS='{"…": 1}', PARAMETERS='{"Introspection": "all"}'
+	@$(LOCAL) up $(STACK_OPTIONS) $(call option,--parameters,$(PARAMETERS))
 
-token: setup ## Print an access token of USER for the stack that runs (on PORT)
-	@$(LOCAL) token --user $(call quoted,$(USER)) $(call option,--port,$(PORT))
+token: setup ## Print an access token of USER for the stack that runs (on PORT); GROUPS=admin makes it privileged
+	@$(LOCAL) token --user $(call quoted,$(USER)) $(call option,--groups,$(GROUPS)) $(call option,--port,$(PORT))
+
+client: setup ## Register a service with the stack's auth service: ID=ops SCOPE=users:logout; prints its secret, once
+	@$(LOCAL) client --id $(call quoted,$(ID)) --scope $(call quoted,$(SCOPE)) $(call option,--port,$(PORT))
 
 invoke: setup ## Send EVENT=events/….json to FUNCTION=authorizer|… in Lambda's own container (needs Docker)
 	@$(LOCAL) invoke --function $(call quoted,$(FUNCTION)) --event $(call quoted,$(EVENT))
@@ -89,4 +96,4 @@ clean: ## Remove everything that was made here: environments, state, builds, cac
 	@rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help chat up token invoke test test-docker lint bench deploy setup lock schema clean
+.PHONY: help chat up token client invoke test test-docker lint bench deploy setup lock schema clean

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import imports, start, turn
+from benchmarks import authorizer, imports, start, turn
 
-PARTS = {"imports": imports.measure, "turn": turn.measure, "start": start.measure}
+PARTS = {"imports": imports.measure, "authorizer": authorizer.measure, "turn": turn.measure, "start": start.measure}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ Each import runs in an interpreter of its own, bytecode present, floor and figur
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ CLOCK = "import time; started = time.perf_counter(); {}; print((time.perf_counte
 CLIENTS = "import boto3; session = boto3.Session(region_name='eu-west-1'); [session.client(name) for name in {!r}]"
 PAIRS = {
     "authorizer": (
-        "from agentsocket import admission, edge, jwks, tokens, wiring",
+        "from agentsocket import admission, edge, introspection, jwks, tokens, wiring",
         "import jwt, aws_lambda_powertools",
     ),
     "connect": (
@@ -32,11 +33,13 @@ PAIRS = {
 def measure() -> None:
     """Print the median of each import beside its floor's, in milliseconds, and their ratio."""
     for name, (ours, floor) in PAIRS.items():
-        rounds = [(_milliseconds(ours), _milliseconds(floor)) for _ in range(ROUNDS)]
+        rounds = [(milliseconds(ours), milliseconds(floor)) for _ in range(ROUNDS)]
         mine, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(f"  {name:<11} {mine:6.0f} ms   libraries alone {theirs:6.0f} ms   ratio {mine / theirs:.2f}")
 
 
-def _milliseconds(statement: str) -> float:
-    run = subprocess.run([sys.executable, "-c", CLOCK.format(statement)], capture_output=True, text=True, check=True)
+def milliseconds(statement: str, **environment: str) -> float:
+    """How long `statement` takes an interpreter that has just started."""
+    command = [sys.executable, "-c", CLOCK.format(statement)]
+    run = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
     return float(run.stdout)

@@ -1,4 +1,4 @@
-"""Fills one Lambda layer: `python layers/build.py vendor|agentsocket FOLDER`. Called by the layers' Makefiles.
+"""Fills one Lambda layer: `python layers/build.py vendor|agentsocket|authservice FOLDER`. The Makefiles call this.
 
 Inside: installing the third-party packages for the processor and Python that the functions run on, leaving out what
 they never read, and compiling bytecode. Kept out: which packages those are (pyproject.toml) and at which versions
@@ -36,7 +36,10 @@ DEFAULT_ARCH = "arm64"
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 # botocore describes 400 services in 28 MB; the functions talk to these. A test holds the list against the source.
-SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "sqs"})
+SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "s3", "sqs"})
+
+# Our own packages, each a layer of its own in a folder of its name.
+PACKAGES = ("agentsocket", "authservice")
 
 
 class BuildError(Exception):
@@ -132,22 +135,22 @@ def compile_bytecode(folder: Path, wanted: Target) -> None:
 
 
 def build(layer: str, folder: Path, wanted: Target) -> None:
-    """Fill `folder`, which becomes /opt/python, with the layer `vendor` or `agentsocket`."""
+    """Fill `folder`, which becomes /opt/python, with the layer `vendor` or one of PACKAGES."""
     shutil.rmtree(folder, ignore_errors=True)
     if layer == "vendor":
         install(folder, wanted)
         for path in list(unread(folder)):
             shutil.rmtree(path, ignore_errors=True)
     else:
-        source = ROOT / "layers" / "agentsocket" / "python"
+        source = ROOT / "layers" / layer / "python"
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
     compile_bytecode(folder, wanted)
 
 
 def main(arguments: list[str]) -> int:
     """Exit status of the command line; what went wrong is on standard error."""
-    if len(arguments) != 2 or arguments[0] not in ("vendor", "agentsocket"):
-        print("usage: python layers/build.py vendor|agentsocket FOLDER", file=sys.stderr)
+    if len(arguments) != 2 or arguments[0] not in ("vendor", *PACKAGES):
+        print("usage: python layers/build.py vendor|agentsocket|authservice FOLDER", file=sys.stderr)
         return 2
     try:
         build(arguments[0], Path(arguments[1]).absolute(), target(dict(os.environ)))

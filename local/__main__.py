@@ -1,4 +1,4 @@
-"""The commands of the laptop stack: `python -m local up | token | chat | invoke`. The Makefile calls these.
+"""The commands of the laptop stack: `python -m local up | token | client | chat | invoke`. The Makefile calls these.
 
 Inside: arguments, signals, which stack a command means, and turning every expected failure into one sentence and exit
 status 1. Kept out: what the commands do, and importing it before it is asked for: Ctrl-C then stops in order from the
@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -37,21 +36,34 @@ async def up(options: argparse.Namespace) -> int:
     from local.stack import Stack
 
     port = DEFAULT_PORT if options.port is None else options.port
-    async with Stack(options.state, port=port, limits=options.limits or "{}", say=say) as stack:
-        print(f"WebSocket URL: {stack.facts['url']}", flush=True)
+    settings = {"limits": options.limits or "{}", "parameters": json.loads(options.parameters or "{}")}
+    async with Stack(options.state, port=port, say=say, **settings) as stack:
+        print(f"WebSocket URL: {stack.facts['url']}")
+        print(f"Auth service URL: {stack.facts['auth']}")
+        print(f"HTTP API URL: {stack.facts['http']}", flush=True)
         say(f"ready; in another terminal: make token PORT={stack.facts['port']}, or make chat; Ctrl-C stops it")
         raise Unable(f"ministack ended unexpectedly; its last words: {await stack.ended()}")
 
 
 async def token(options: argparse.Namespace) -> int:
-    """A token from the issuer of a running stack."""
-    print(await fetch_token(chosen_stack(options)["issuer"], options.user))
+    """An access token for a running stack, by the exchange that any program does."""
+    from local.signin import SignIn
+
+    groups = options.groups.split() if options.groups else ()
+    print(await SignIn(chosen_stack(options), options.user, groups=groups).token())
     return 0
+
+
+async def client(options: argparse.Namespace) -> int:
+    """Register a service with the auth service of a running stack; what it prints has the secret, shown once."""
+    from local.clients import register
+
+    return await register(chosen_stack(options), options.id, options.scope)
 
 
 async def chat(options: argparse.Namespace) -> int:
     """A chat with the running stack, or with one that lasts as long as the chat."""
-    from local.stack import Stack
+    from local.stack import Stack, free_port
 
     if options.file and not options.file.exists():
         raise Unable(f"There is no file {options.file}.")
@@ -59,7 +71,7 @@ async def chat(options: argparse.Namespace) -> int:
     if stacks and not options.limits:
         say(f"using the stack that runs at {stacks[0]['url']}")
         return await talk(options, stacks[0])
-    port = options.port if options.port is not None else free_port(DEFAULT_PORT)
+    port = options.port if options.port is not None else free_port(DEFAULT_PORT, say)
     async with Stack(options.state, port=port, limits=options.limits or "{}", say=say) as stack:
         return await first_of(talk(options, stack.facts), stack.ended())
 
@@ -78,11 +90,10 @@ async def invoke(options: argparse.Namespace) -> int:
 
 async def talk(options: argparse.Namespace, facts: dict[str, Any]) -> int:
     from local.chat import chat as open_chat
+    from local.signin import SignIn
 
-    async def next_token() -> str:
-        return await fetch_token(facts["issuer"], options.user)
-
-    return await open_chat(facts["url"], next_token, json_frames=options.json, file=options.file)
+    user = SignIn(facts, options.user)
+    return await open_chat(facts["url"], user.token, json_frames=options.json, file=options.file)
 
 
 async def first_of(conversation: Coroutine[Any, Any, int], death: Coroutine[Any, Any, str]) -> int:
@@ -97,23 +108,6 @@ async def first_of(conversation: Coroutine[Any, Any, int], death: Coroutine[Any,
         for task in (chatting, dying):
             task.cancel()
         await asyncio.gather(chatting, dying, return_exceptions=True)
-
-
-async def fetch_token(issuer: str, user: str) -> str:
-    """Ask a stack's issuer for a token. Raises Unable when there is none to be had."""
-    import aiohttp
-
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
-            session.post(f"{issuer}/token", json={"sub": user}) as response,
-        ):
-            answer = await response.json()
-    except (OSError, aiohttp.ClientError, TimeoutError) as error:
-        raise Unable(f"The issuer at {issuer} does not answer: start the stack again by `make up`.") from error
-    if response.status != 200:
-        raise Unable(f"The issuer gives no token for {user!r}: {answer['error_description']}")
-    return str(answer["access_token"])
 
 
 def matching(folder: Path, port: int | None) -> list[dict[str, Any]]:
@@ -133,16 +127,6 @@ def chosen_stack(options: argparse.Namespace) -> dict[str, Any]:
     return found[0]
 
 
-def free_port(wanted: int) -> int:
-    """`wanted`, or 0 (any) when another program has it."""
-    try:
-        socket.create_server(("127.0.0.1", wanted)).close()
-    except OSError:
-        say(f"port {wanted} is in use, taking another one")
-        return 0
-    return wanted
-
-
 # --- the command line
 
 
@@ -151,6 +135,7 @@ def arguments() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_up(commands)
     add_token(commands)
+    add_client(commands)
     add_chat(commands)
     add_invoke(commands)
     return parser
@@ -167,11 +152,20 @@ def add_up(commands: Any) -> None:
     parser = add_command(commands, "up", up)
     parser.add_argument("--port", type=port_number, help=f"of the WebSocket ({DEFAULT_PORT}); 0 takes a free one")
     parser.add_argument("--limits", type=json_object, metavar="JSON", help="numbers of limits.py to replace")
+    parser.add_argument("--parameters", type=json_texts, metavar="JSON", help="parameters of template.yaml to replace")
 
 
 def add_token(commands: Any) -> None:
     parser = add_command(commands, "token", token)
     parser.add_argument("--user", default="ada", help="the subject of the token (ada)")
+    parser.add_argument("--groups", help="groups that the user is in, separated by spaces")
+    parser.add_argument("--port", type=port_number, help="of the stack, when several are running")
+
+
+def add_client(commands: Any) -> None:
+    parser = add_command(commands, "client", client)
+    parser.add_argument("--id", required=True, help="the client id, such as ops")
+    parser.add_argument("--scope", required=True, help="what it may do, separated by spaces, such as users:logout")
     parser.add_argument("--port", type=port_number, help="of the stack, when several are running")
 
 
@@ -186,7 +180,7 @@ def add_chat(commands: Any) -> None:
 
 def add_invoke(commands: Any) -> None:
     parser = add_command(commands, "invoke", invoke)
-    parser.add_argument("--function", required=True, help="authorizer, connect, message, disconnect or worker")
+    parser.add_argument("--function", required=True, help="a folder of functions/, such as authorizer")
     parser.add_argument("--event", required=True, help="a file of events/")
 
 
@@ -203,6 +197,13 @@ def json_object(text: str) -> str:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is no JSON object such as {{}}")
+
+
+def json_texts(text: str) -> str:
+    found = json.loads(json_object(text))
+    if all(isinstance(value, str) for value in found.values()):
+        return text
+    raise argparse.ArgumentTypeError("every template parameter is a text: put its value in quotes")
 
 
 async def stopped_by_signals(work: Awaitable[int]) -> int:

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from agentsocket_client import AgentSocketError, Client, CommandFailed, Frame, Status
+from agentsocket_client import AgentSocketError, Client, CommandFailed, Disconnected, Frame, Status
 from local import chat_piped
 from local.chat_lines import line, one_line
 
 Token = Callable[[], Awaitable[str]]
 
 SUCCESS, FAILED, NOT_CONNECTED = 0, 1, 2
+_SIGNED_OUT = ("revoked", "unauthorized")
 
 
 async def chat(
@@ -56,6 +57,11 @@ async def chat(
     except CommandFailed as error:
         streams.say(f"The message was refused: {one_line(error.message)}.")
         return FAILED
+    except Disconnected as error:
+        if error.code in _SIGNED_OUT:
+            streams.say("You have been signed out: start the chat again to sign in.")
+        else:
+            streams.say(f"Cannot chat with {host}: {one_line(str(error))}.")
     except (AgentSocketError, ssl.SSLCertVerificationError) as error:
         streams.say(f"Cannot chat with {host}: {one_line(str(error))}.")
     return NOT_CONNECTED

@@ -43,8 +43,7 @@ class Screen:
             "agent_completed": self._agent_completed,
             "final_report": self._final_report,
             "thread_snapshot": self._thread_snapshot,
-            "disconnect": lambda payload: [warning(f"The server disconnects: {one_line(payload.get('reason'))}")],
-            "token_expiring": lambda _: [warning("The token expires soon.")],
+            "disconnect": self._disconnect,
             "error": lambda payload: [failure(one_line(payload.get("message")))],
         }
 
@@ -69,6 +68,13 @@ class Screen:
         """The line under way gives room to something else."""
         rest, self.pending = self.pending, ""
         return [Text(rest)] if rest else []
+
+    def _disconnect(self, payload: Payload) -> list[RenderableType]:
+        """Nothing for a token's end: the client comes back with a new one, and its status says the rest."""
+        code = one_line(payload.get("code"))
+        if code == "token_expired":
+            return []
+        return [warning(f"The server disconnects: {one_line(payload.get('reason')) or code}")]
 
     def _partial_result(self, payload: Payload) -> list[RenderableType]:
         message_id, content = str(payload.get("message_id")), clean(payload.get("content"))

@@ -1,9 +1,9 @@
 """Deploys the built template to ministack, and mends what its CloudFormation does differently from AWS's.
 
 Inside: packaging, one stack, its outputs, and four repairs: tables' time to live, route responses, authorizers without
-an identity source, and event source mappings of FIFO queues, which are switched off because ministack runs one batch
-per queue, not one per group (`poller.py` takes their place). Kept out: any name of this project; what is to be mended
-is found in the template.
+an identity source, and event source mappings of queues, which are switched off because ministack runs one batch per
+queue, not one per group, and looks for delayed messages only once a second (`poller.py` takes their place). Kept out:
+any name of this project; what is to be mended is found in the template.
 """
 
 import io
@@ -37,7 +37,7 @@ Template = dict[str, Any]
 
 @dataclass(frozen=True)
 class Feed:
-    """A FIFO queue whose messages go to a function."""
+    """A queue whose messages go to a function."""
 
     queue_url: str
     queue_arn: str
@@ -67,9 +67,9 @@ def deploy(access: Access, built: Path, *, stack_name: str, parameters: Mapping[
 def deployed(
     access: Access, template: Template, folder: Path, stack_name: str, parameters: Mapping[str, str]
 ) -> Deployment:
-    package(access.client("s3"), template, folder)
+    address = package(access.client("s3"), template, folder)
     cloudformation: CloudFormationClient = access.client("cloudformation")
-    outputs = create(cloudformation, template, stack_name, parameters)
+    outputs = create(cloudformation, address, stack_name, parameters)
     resources = physical_ids(cloudformation, stack_name)
     expire_rows(access.client("dynamodb"), template, resources)
     apigateway: ApiGatewayV2Client = access.client("apigatewayv2")
@@ -83,8 +83,11 @@ def deployed(
 # --- packaging
 
 
-def package(s3: "S3Client", template: Template, folder: Path) -> None:
-    """Upload every local code folder of `template`, and put its address in the folder's place."""
+def package(s3: "S3Client", template: Template, folder: Path) -> str:
+    """Upload every local code folder of `template` with its address in the folder's place, then the template itself.
+
+    Returns the template's address: as text, CloudFormation takes 51,200 bytes only.
+    """
     s3.create_bucket(Bucket=BUCKET)
     for name, resource in template["Resources"].items():
         key = CODE.get(resource["Type"])
@@ -92,6 +95,8 @@ def package(s3: "S3Client", template: Template, folder: Path) -> None:
             content = zipped((folder / resource["Properties"][key]).resolve())
             s3.put_object(Bucket=BUCKET, Key=name, Body=content)
             resource["Properties"][key] = f"s3://{BUCKET}/{name}"
+    s3.put_object(Bucket=BUCKET, Key="template.yaml", Body=yaml.safe_dump(template).encode())
+    return f"https://s3.amazonaws.com/{BUCKET}/template.yaml"
 
 
 def zipped(folder: Path) -> bytes:
@@ -107,12 +112,12 @@ def zipped(folder: Path) -> bytes:
 
 
 def create(
-    cloudformation: "CloudFormationClient", template: Template, stack_name: str, parameters: Mapping[str, str]
+    cloudformation: "CloudFormationClient", address: str, stack_name: str, parameters: Mapping[str, str]
 ) -> dict[str, str]:
-    """Create the stack and wait for it. Returns its outputs."""
+    """Create the stack of the template at `address` and wait for it. Returns its outputs."""
     cloudformation.create_stack(
         StackName=stack_name,
-        TemplateBody=yaml.safe_dump(template),
+        TemplateURL=address,
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
@@ -173,11 +178,11 @@ def forget_identity_sources(apigateway: "ApiGatewayV2Client", api_id: str) -> No
 
 
 def take_feeds(functions: "LambdaClient", sqs: "SQSClient") -> tuple[Feed, ...]:
-    """Switch off the event source mappings of FIFO queues, and return them."""
+    """Switch off the event source mappings of queues, and return them."""
     feeds = []
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         arn = mapping.get("EventSourceArn", "")
-        if arn.endswith(".fifo"):
+        if arn.startswith("arn:aws:sqs:"):
             functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
             url = sqs.get_queue_url(QueueName=arn.rsplit(":", 1)[1])["QueueUrl"]
             feeds.append(Feed(url, arn, mapping["FunctionArn"]))

@@ -4,6 +4,9 @@ ministack runs code for whoever reaches it. Its AUTH=true verifies the signature
 and any twelve digits for the account's root without looking at the signature, and its own /_ministack paths ask for
 nothing. So every request must name the access key that was made up for this start, or a role's session (whose
 signature ministack then verifies), must address a host that leads here, and must not come from a web page.
+
+Two things are asked without a key: whether it is healthy, and to hear the answer of a custom resource's function,
+which CloudFormation told an address that nobody can guess.
 """
 
 import asyncio
@@ -27,7 +30,10 @@ CREDENTIAL = re.compile(
 )
 ROLE_SESSION = re.compile(rb"ASIA[A-Z0-9]{16}")
 KEY_PARAMETERS = {b"x-amz-credential", b"awsaccesskeyid"}
-HEALTH = "/_ministack/health"
+KEYLESS = {
+    "GET": re.compile(r"/_ministack/health"),
+    "PUT": re.compile(r"/_ministack/cfn-response/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
+}
 
 
 class Door:
@@ -52,7 +58,8 @@ class Door:
         if host not in self._hosts or b"origin" in headers:
             return False
         if scope["path"].startswith("/_ministack"):
-            return bool(scope["path"] == HEALTH and scope["method"] == "GET")
+            keyless = KEYLESS.get(scope["method"])
+            return bool(keyless and keyless.fullmatch(scope["path"]))
         return names_one_key(scope) and self._knows(headers.get(b"authorization", b""))
 
     def _knows(self, authorization: bytes) -> bool:

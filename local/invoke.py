@@ -4,30 +4,36 @@ Inside: which events must come before which, and the table and queue that the fu
 event (`events.py`), Docker and sam (`containers.py`).
 
 A container cannot reach loopback, so a ministack of its own listens on Docker's bridge for as long as the command
-runs, with the template deployed in it, and the functions are given its addresses and the issuer's keys inline. What
-must have happened before, such as the connection's row, or for the worker a run that waits in the queue, is made by
-sending the events of PRECEDING through the deployed functions: the real ones, so nothing about rows is known here.
+runs, with the template deployed in it, auth service included, and the functions are given its addresses. They have the
+keys of access tokens inline, as every deployed function has; those of ID tokens have an address only, which must be
+https or on loopback: so an exchange cannot succeed there. What must have happened before, such as the connection's
+row, or for the worker a run that waits in the queue, is made by sending the events of PRECEDING through the deployed
+functions: the real ones, so nothing about rows is known here.
 
 For __main__: `asyncio.run(invoke(function, event))` is the exit status; raises Unable.
 """
 
 import asyncio
+import base64
 import json
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_plus
+from uuid import uuid4
 
 from local import containers, deploy, events, state
 from local.build import Target
 from local.containers import Sam
 from local.errors import Unable
-from local.issuer import Issuer
+from local.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
 from local.ministack import Ministack
+from local.tokens import AccessTokens
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -39,8 +45,14 @@ PRECEDING = {
     "message": ("connect",),
     "disconnect": ("connect",),
     "worker": ("connect", "message-hello", "message-user-message"),
+    "control": ("connect",),
+    "http": ("connect", "message-user-message"),
+    "auth": (),
+    "jwks": (),
 }
-ISSUER_URL = "http://127.0.0.1"  # only a name: the functions get the keys inline, and nobody listens there
+# Only names: nobody listens there.
+ISSUER_URL = "http://127.0.0.1"
+IDENTITY_URL = "http://127.0.0.1:1"
 
 
 @dataclass(frozen=True)
@@ -49,12 +61,14 @@ class Bench:
 
     sam: Sam
     outputs: dict[str, str]
-    issuer: Issuer
+    identity: Issuer
     folder: Path
 
-    def event(self, name: str, run: dict[str, str] | None = None) -> dict[str, Any]:
+    def event(self, name: str, known: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The event of that name, filled in for this moment."""
-        return events.fill(events.path(name).read_text("utf-8"), issuer=self.issuer, now=time.time(), run=run)
+        signers = events.Signers(self._access_tokens(), self.identity)
+        text = events.path(name).read_text("utf-8")
+        return events.fill(text, signers=signers, now=time.time(), known=self._known() | dict(known or {}))
 
     def prepare(self, function: str) -> dict[str, str]:
         """Make happen what precedes an event for `function`. Returns the waiting run, for the worker's event."""
@@ -62,14 +76,32 @@ class Bench:
             self._send(name)
         return self._waiting_run() if function == "worker" else {}
 
+    def _access_tokens(self) -> AccessTokens:
+        return AccessTokens(self.sam.access.client("kms"), self._deployed("auth")["SIGNING_KEY"], issuer=ISSUER_URL)
+
+    def _known(self) -> dict[str, str]:
+        """What events need of the deployed stack. ministack takes a custom resource's answer that nobody waits for."""
+        auth = self._deployed("auth")
+        # RFC 6749, section 2.3.1: each part is encoded as in a form first.
+        credentials = ":".join(quote_plus(auth[f"INTROSPECTION_{part}"]) for part in ("CLIENT", "SECRET"))
+        return {
+            "signing-key": auth["SIGNING_KEY"],
+            "introspection": base64.b64encode(credentials.encode()).decode(),
+            "response-url": f"{self.sam.access.endpoint_url}/_ministack/cfn-response/{uuid4()}",
+        }
+
+    def _deployed(self, function: str) -> dict[str, str]:
+        """The environment that the template gave to a function."""
+        functions: LambdaClient = self.sam.access.client("lambda")
+        name = self.outputs[f"{function.title()}FunctionName"]
+        return functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+
     def variables(self) -> Path:
         """A file for sam's --env-vars: what the deployed functions have, with the addresses of ministack."""
-        functions: LambdaClient = self.sam.access.client("lambda")
-        found = {}
-        for name in PRECEDING:
-            described = functions.get_function_configuration(FunctionName=self.outputs[f"{name.title()}FunctionName"])
-            deployed = described["Environment"]["Variables"]
-            found[logical_id(name)] = {key: self._address(key) or value for key, value in deployed.items()}
+        found = {
+            logical_id(name): {key: self._address(key) or value for key, value in self._deployed(name).items()}
+            for name in PRECEDING
+        }
         path = self.folder / "variables.json"
         path.write_text(json.dumps(found), "utf-8")
         return path
@@ -120,9 +152,8 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         try:
             await sam.build()
             await ministack.start()
-            issuer = Issuer(folder, url=ISSUER_URL)
-            deployment = await asyncio.to_thread(deployed, sam, issuer)
-            yield Bench(sam, deployment.outputs, issuer, run)
+            deployment = await asyncio.to_thread(deployed, sam)
+            yield Bench(sam, deployment.outputs, Issuer(folder, url=IDENTITY_URL), run)
         finally:
             await ministack.stop()
 
@@ -148,13 +179,17 @@ def listening(run: Path, address: str) -> Ministack:
         ) from error
 
 
-def deployed(sam: Sam, issuer: Issuer) -> deploy.Deployment:
+def deployed(sam: Sam) -> deploy.Deployment:
     parameters = {
         "PythonRuntime": sam.target.runtime,
         "Architecture": sam.target.architecture,
         "Local": "true",
-        "Issuer": issuer.url,
-        "Jwks": json.dumps(issuer.jwks()),
+        "Issuer": ISSUER_URL,
+        "IdentityIssuer": IDENTITY_URL,
+        "IdentityClientId": CLIENT_ID,
+        "IdentityJwksUrl": f"{IDENTITY_URL}/.well-known/jwks.json",
+        "GroupsClaim": GROUPS_CLAIM,
+        "PublishKeys": "false",
         "AllowedOrigins": events.WEB_ORIGIN,
         "ManagementEndpoint": f"{sam.access.endpoint_url}/none",
     }

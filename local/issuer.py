@@ -1,7 +1,8 @@
-"""A small OIDC issuer for one machine: it signs a token for whoever asks, so it lets nobody ask from elsewhere.
+"""A small OIDC issuer for one machine: it signs an ID token for whoever asks, so it lets nobody ask from elsewhere.
 
 Inside: two signing keys kept in the state folder, discovery and keys as JSON, and `POST /token`. Kept out: users,
-passwords, browsers. Deployed code knows it only by the addresses that the template's parameters give.
+passwords, browsers, and access tokens, for which the auth service exchanges an ID token, here as on AWS. Deployed
+code knows it only by what the template's parameters give.
 
 A web page must not get a token out of it: any `Origin` is refused, and so is a `Host` that is not loopback (the second
 defeats DNS rebinding); no answer carries a CORS header.
@@ -15,6 +16,8 @@ import os
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +33,20 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import get_default_algorithms
 from yarl import URL
 
-AUDIENCE = "agentsocket"
 CLIENT_ID = "agentsocket-local"
-SCOPE = "chat"
-DEFAULT_TTL_S = 900
+GROUPS_CLAIM = "groups"
+DEFAULT_TTL_S = 300
 LONGEST_SUBJECT = 256
+MOST_GROUPS = 16
 ALGORITHMS = ("RS256", "ES256")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HINT = (
+    f'Send {{"sub": "ada"}}: a subject of 1 to {LONGEST_SUBJECT} characters; '
+    f'"groups": ["admin"] may stand beside it, at most {MOST_GROUPS} of them.'
+)
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 class Issuer:
@@ -48,28 +56,35 @@ class Issuer:
         """Read the keys in the folder `state`, or make them there, readable by this user alone."""
         self.url = url
         self._keys = {algorithm: signing_key(state, algorithm) for algorithm in ALGORITHMS}
-        self._public = {algorithm: public_jwk(key, algorithm) for algorithm, key in self._keys.items()}
+        self._public = {algorithm: public_jwk(key.public_key(), algorithm) for algorithm, key in self._keys.items()}
         self._runner: web.AppRunner | None = None
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""
         return {"keys": list(self._public.values())}
 
-    def token(self, subject: str, *, ttl_s: int = DEFAULT_TTL_S, algorithm: str = "RS256", **claims: Any) -> str:
-        """An access token (RFC 9068) for `subject`, valid for `ttl_s` seconds from now. `claims` replace its own."""
+    def id_token(
+        self,
+        subject: str,
+        *,
+        ttl_s: int = DEFAULT_TTL_S,
+        algorithm: str = "RS256",
+        groups: Sequence[str] = (),
+        **claims: Any,
+    ) -> str:
+        """An ID token (OpenID Connect Core 1.0, section 2), valid for `ttl_s` seconds. `claims` replace its own."""
         now = int(time.time())
-        usual = {
+        usual: dict[str, Any] = {
             "iss": self.url,
-            "aud": AUDIENCE,
+            "aud": CLIENT_ID,
             "sub": subject,
             "iat": now,
             "exp": now + ttl_s,
             "jti": uuid.uuid4().hex,
-            "sid": uuid.uuid4().hex,
-            "client_id": CLIENT_ID,
-            "scope": SCOPE,
         }
-        headers = {"typ": "at+jwt", "kid": self._public[algorithm]["kid"]}
+        if groups:
+            usual[GROUPS_CLAIM] = list(groups)
+        headers = {"typ": "JWT", "kid": self._public[algorithm]["kid"]}
         return jwt.encode(usual | claims, self._keys[algorithm], algorithm=algorithm, headers=headers)
 
     async def start(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -97,10 +112,11 @@ class Issuer:
                 "issuer": self.url,
                 "jwks_uri": f"{self.url}/.well-known/jwks.json",
                 "token_endpoint": f"{self.url}/token",
-                "response_types_supported": ["token"],
+                "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": list(ALGORITHMS),
-                "scopes_supported": [SCOPE],
+                "scopes_supported": ["openid"],
+                "claims_supported": ["iss", "aud", "sub", "iat", "exp", "jti", GROUPS_CLAIM],
             }
         )
 
@@ -111,11 +127,11 @@ class Issuer:
         # JSON only: a form or plain text is what a web page can send without asking first.
         if request.content_type != "application/json":
             return refusal(415, "Send a JSON object with content-type application/json.")
-        subject = subject_of(await request.read())
-        if subject is None:
-            return refusal(400, f'Send {{"sub": "ada"}}: a subject of 1 to {LONGEST_SUBJECT} characters.')
-        token = await asyncio.to_thread(self.token, subject)
-        answer = {"access_token": token, "token_type": "Bearer", "expires_in": DEFAULT_TTL_S}
+        asked = wish_of(await request.read())
+        if asked is None:
+            return refusal(400, HINT)
+        token = await asyncio.to_thread(self.id_token, asked.subject, groups=asked.groups)
+        answer = {"id_token": token, "expires_in": DEFAULT_TTL_S}
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
 
@@ -138,13 +154,31 @@ def refusal(status: int, description: str) -> web.Response:
     return web.json_response({"error": "invalid_request", "error_description": description}, status=status)
 
 
-def subject_of(body: bytes) -> str | None:
+@dataclass(frozen=True)
+class Wish:
+    """Who wants to be in an ID token."""
+
+    subject: str
+    groups: tuple[str, ...]
+
+
+def wish_of(body: bytes) -> Wish | None:
+    """What a request asks for; None if it is not in the form that `refusal` tells of."""
     try:
         asked = json.loads(body)
     except ValueError:
         return None
-    subject = asked.get("sub") if isinstance(asked, dict) else None
-    return subject if isinstance(subject, str) and 0 < len(subject) <= LONGEST_SUBJECT else None
+    if not isinstance(asked, dict):
+        return None
+    subject, groups = asked.get("sub"), asked.get("groups", [])
+    is_list = isinstance(groups, list) and len(groups) <= MOST_GROUPS
+    if not is_list or not all(is_name(name) for name in [subject, *groups]):
+        return None
+    return Wish(str(subject), tuple(groups))
+
+
+def is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_SUBJECT
 
 
 # --- keys
@@ -180,9 +214,9 @@ def write_once(path: Path, content: bytes) -> None:
         Path(name).unlink()
 
 
-def public_jwk(key: PrivateKey, algorithm: str) -> dict[str, Any]:
-    """The public half as a JWK, named by its thumbprint (RFC 7638)."""
-    jwk: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key.public_key()))
+def public_jwk(key: PublicKey, algorithm: str) -> dict[str, Any]:
+    """A public key as a JWK, named by its thumbprint (RFC 7638)."""
+    jwk: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key))
     required = {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
     digest = hashlib.sha256(json.dumps(required, sort_keys=True, separators=(",", ":")).encode()).digest()
     kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,9 +1,10 @@
-"""Takes messages from a FIFO queue to a Lambda function, as the service does between SQS and Lambda.
+"""Takes messages from a queue to a Lambda function, as the service does between SQS and Lambda.
 
-Inside: one invocation per message (BatchSize 1), message groups side by side, order within a group, partial failures.
+Inside: one invocation per message (BatchSize 1), side by side, order within a FIFO queue's group, partial failures.
 Kept out: the order itself, which the queue keeps: it gives out a group's next message only when the one before it is
-deleted or visible again. ministack has such a mapping too, but runs one batch per queue: a long run in one
-conversation would hold up all the others.
+deleted or visible again. ministack has such a mapping too, but runs one batch per queue, so that a long run in one
+conversation would hold up all the others, and it finds a message whose delay has passed only at its next round, up to
+a second later; a long poll finds it within 0.1 s.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class Poller:
     """Serves one feed from `start` to `stop`."""
 
     def __init__(self, access: Access, feed: Feed, *, concurrency: int = CONCURRENCY) -> None:
-        """`concurrency` bounds the invocations at once; each is of another message group."""
+        """`concurrency` bounds the invocations at once; those from a FIFO queue are each of another message group."""
         self._feed, self._region = feed, access.region_name
         # The loop below tries again by itself; a retry of the client's would outlive `stop`.
         self._sqs: SQSClient = access.client("sqs", ONCE.merge(Config(max_pool_connections=concurrency + 1)))

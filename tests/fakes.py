@@ -17,7 +17,7 @@ import msgspec
 from agentsocket.agents import AgentEvent, Turn
 from agentsocket.errors import Unavailable
 from agentsocket.gateway import Delivery
-from agentsocket.inputs import RunRecord, RunRequest
+from agentsocket.inputs import Check, RunRecord, RunRequest
 
 
 @dataclass
@@ -87,6 +87,16 @@ class Queue:
 
     def take(self) -> RunRecord:
         return RunRecord(self.waiting.pop(0), "receipt")
+
+
+@dataclass
+class Schedule:
+    """The control queue: checks wait with the delay they were given."""
+
+    planned: list[tuple[Check, int]] = field(default_factory=list)
+
+    def check(self, check: Check, *, delay_s: int) -> None:
+        self.planned.append((check, delay_s))
 
 
 class Scripted:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentsocket import principal
+from local.events import WEB_ORIGIN
 from local.invoke import ISSUER_URL
 
 Answer = dict[str, Any]
@@ -69,19 +70,111 @@ def is_refused(code: str, field: str | None = None) -> Callable[[Answer], None]:
     return check
 
 
-OUTCOMES = {
+def is_processed(answer: Answer) -> None:
+    """Of a record from a queue: it need not come again."""
+    assert answer == {"batchItemFailures": []}
+
+
+def comes_again(answer: Answer) -> None:
+    assert len(answer["batchItemFailures"]) == 1
+
+
+def is_http(status: int, origin: str | None = None) -> Callable[[Answer], None]:
+    """An HTTP answer that `origin` may read, and no other."""
+
+    def check(answer: Answer) -> None:
+        headers = {name.lower(): value for name, value in answer["headers"].items()}
+        assert answer["statusCode"] == status
+        assert headers.get("access-control-allow-origin") == origin
+        assert "Origin" in headers["vary"]
+
+    return check
+
+
+def is_oauth_error(status: int, error: str | None, origin: str | None = None) -> Callable[[Answer], None]:
+    """A refusal of the auth service; without a token there is a challenge and no error code (RFC 6750, section 3.1)."""
+
+    def check(answer: Answer) -> None:
+        is_http(status, origin)(answer)
+        assert json.loads(answer["body"]).get("error") == error
+
+    return check
+
+
+def is_inactive(answer: Answer) -> None:
+    is_http(200)(answer)
+    assert json.loads(answer["body"]) == {"active": False}
+
+
+def has_one_key(answer: Answer) -> None:
+    is_http(200)(answer)
+    (key,) = json.loads(answer["body"])["keys"]
+    assert (key["kty"], key["alg"]) == ("EC", "ES256")
+    assert "d" not in key
+
+
+def names_the_issuer(answer: Answer) -> None:
+    is_http(200)(answer)
+    assert json.loads(answer["body"])["issuer"] == ISSUER_URL
+
+
+def is_nothing(answer: Answer | None) -> None:
+    """A custom resource's function answers CloudFormation, not Lambda."""
+    assert answer is None
+
+
+def lists_the_thread(answer: Answer) -> None:
+    """The one that the user's message made."""
+    is_http(200)(answer)
+    (thread,) = json.loads(answer["body"])["threads"]
+    assert thread["thread_id"]
+
+
+OUTCOMES: dict[str, Callable[[Any], None]] = {
+    "auth-client-unknown": is_oauth_error(401, "invalid_client"),
+    "auth-cors-preflight": is_http(204, WEB_ORIGIN),
+    "auth-exchange-malformed": is_oauth_error(400, "invalid_grant"),
+    "auth-foreign-origin": is_http(200),
+    "auth-health": is_http(200),
+    "auth-introspect-inactive": is_inactive,
+    "auth-introspect-unauthorized": is_oauth_error(401, "invalid_client"),
+    "auth-jwks": has_one_key,
+    "auth-logout-no-token": is_oauth_error(401, None, WEB_ORIGIN),
+    "auth-metadata": names_the_issuer,
+    "auth-refresh-malformed": is_oauth_error(400, "invalid_request"),
+    "auth-refresh-unknown": is_oauth_error(400, "invalid_grant", WEB_ORIGIN),
+    "auth-revoke-unknown": is_http(200),
+    "auth-ticket-expired": is_oauth_error(401, "invalid_token", WEB_ORIGIN),
+    "auth-ticket-no-session": is_oauth_error(401, "invalid_token", WEB_ORIGIN),
+    "auth-unknown-path": is_oauth_error(404, "not_found", WEB_ORIGIN),
+    "auth-unsupported-grant": is_oauth_error(400, "unsupported_grant_type"),
+    "auth-wrong-content-type": is_oauth_error(400, "invalid_request"),
+    "auth-wrong-method": is_oauth_error(405, "method_not_allowed", WEB_ORIGIN),
     "authorizer-browser": is_admitted,
     "authorizer-expired": is_denied,
     "authorizer-foreign-origin": is_denied,
     "authorizer-no-token": is_unauthorized,
+    "authorizer-ticket": is_admitted,
     "authorizer-valid": is_admitted,
     "connect": is_accepted,
     "connect-browser": is_accepted_as_a_browser,
+    "control-check": is_processed,
+    "control-malformed": comes_again,
+    "control-revoke": is_processed,
     "disconnect": is_accepted,
     "disconnect-without-authorizer": is_accepted,
+    "http-foreign-origin": is_http(200),
+    "http-health": is_http(200),
+    "http-preflight": is_http(204, WEB_ORIGIN),
+    "http-threads": lists_the_thread,
+    "http-threads-no-token": is_http(401),
+    "jwks-create": is_nothing,
+    "jwks-delete": is_nothing,
+    "jwks-no-keys": is_nothing,
     "message-bad-json": is_refused("bad_request"),
     "message-hello": is_welcomed,
     "message-ping": is_answered("pong"),
+    "message-refresh-token": is_refused("unauthorized", "payload.token"),
     "message-subscribe": is_refused("not_found", "payload.thread_id"),
     "message-text-instead-of-content": is_refused("bad_request", "payload.text"),
     "message-unknown-type": is_refused("unknown_type", "type"),

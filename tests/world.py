@@ -7,15 +7,17 @@ from typing import Any, cast
 
 import msgspec
 
-from agentsocket import relay
+from agentsocket import relay, schedule
 from agentsocket.agents import Agent
+from agentsocket.control import Control
 from agentsocket.dispatch import Dispatch
+from agentsocket.errors import TokenRejected
 from agentsocket.gateway import Gateway
-from agentsocket.inputs import RunRecord, SocketRequest
+from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
 from agentsocket.principal import Principal
 from agentsocket.runtime import Runtime
 from agentsocket.storage import Storage
-from tests.fakes import Queue, Scripted, Sockets
+from tests.fakes import Queue, Schedule, Scripted, Sockets
 
 
 class World:
@@ -28,9 +30,19 @@ class World:
         self.agents: dict[str, Callable[[], Agent]] = {"usage_analyst": lambda: self.agent}
         self.queue = Queue()
         self.sockets = Sockets()
+        self.schedule = Schedule()
+        self.tokens: dict[str, Principal] = {}
+
+    def open(self, who: Principal, connection_id: str) -> None:
+        relay.connect(
+            SocketRequest(who, connection_id),
+            storage=self.storage,
+            schedule=cast(schedule.Schedule, self.schedule),
+            limits=self.runtime.limits,
+        )
 
     def connect(self, who: Principal, connection_id: str) -> None:
-        relay.connect(SocketRequest(who, connection_id), storage=self.storage)
+        self.open(who, connection_id)
         [welcome] = self.say(who, connection_id, "hello", protocol=1)
         assert welcome["user_id"] == who.user
 
@@ -41,10 +53,27 @@ class World:
             SocketRequest(who, connection_id, body),
             storage=self.storage,
             dispatch=cast(Dispatch, self.queue),
+            verify=self.verify,
             agents={"usage_analyst"},
             limits=self.runtime.limits,
         )
         return [msgspec.json.decode(msgspec.json.encode(reply.payload)) for reply in replies]
+
+    def verify(self, token: str) -> Principal:
+        """Whose token it is; an unknown one is rejected."""
+        if token not in self.tokens:
+            raise TokenRejected("unknown")
+        return self.tokens[token]
+
+    def control(self, order: Check | Revocation) -> None:
+        """Let the control function act on an order."""
+        Control(
+            storage=self.storage,
+            schedule=cast(schedule.Schedule, self.schedule),
+            gateway=cast(Gateway, self.sockets),
+            limits=self.runtime.limits,
+            now=self.runtime.clock,
+        ).act(order)
 
     def send(self, who: Principal, connection_id: str, content: str, **payload: Any) -> dict[str, Any]:
         """Send a message; what accepted it."""

@@ -7,9 +7,9 @@ from agentsocket.frames import Reply
 from agentsocket.inputs import SocketRequest
 
 storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(), wiring.gateway()
-agents, limits = wiring.agent_names(), wiring.limits()
+verify, agents, limits = wiring.verify_locally(), wiring.agent_names(), wiring.limits()
 
 
 @edge.websocket(gateway)
 def handler(request: SocketRequest) -> Iterable[Reply]:
-    return relay.receive(request, storage=storage, dispatch=dispatch, agents=agents, limits=limits)
+    return relay.receive(request, storage=storage, dispatch=dispatch, verify=verify, agents=agents, limits=limits)

@@ -30,7 +30,7 @@ ANSWER_S = 60 * TIME_FACTOR
 
 @dataclass(frozen=True)
 class Lambda:
-    """The five functions in their containers, and the stack behind them."""
+    """The functions in their containers, and the stack behind them."""
 
     bench: Bench
     access: Access

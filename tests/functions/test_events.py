@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import io
 import json
@@ -15,16 +16,22 @@ from uuid import uuid4
 import boto3
 import pytest
 
+import authservice.errors
+import authservice.wiring
 from agentsocket import edge, keys, wiring
 from agentsocket.errors import SettingsError
 from local import events
-from local.invoke import ISSUER_URL
-from local.issuer import Issuer
+from local.invoke import IDENTITY_URL, ISSUER_URL, PRECEDING
+from local.issuer import CLIENT_ID, Issuer
+from local.tokens import AccessTokens
+from tests.authservice.fakes import Server
 from tests.fakes import Connections
 from tests.outcomes import ADA, OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000
+AUTH_TABLE = "auth"
+INTROSPECTION = base64.b64encode(b"agentsocket:a-generated-secret").decode()
 
 
 @pytest.fixture
@@ -35,12 +42,14 @@ def connections() -> Iterator[Connections]:
 
 
 @pytest.fixture
-def issuer(tmp_path) -> Issuer:
-    return Issuer(tmp_path, url=ISSUER_URL)
+def signers(dynamodb, tmp_path) -> events.Signers:
+    kms = boto3.client("kms")
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    return events.Signers(AccessTokens(kms, key, issuer=ISSUER_URL), Issuer(tmp_path, url=IDENTITY_URL))
 
 
 @pytest.fixture
-def deployed(dynamodb, issuer, connections, monkeypatch):
+def deployed(dynamodb, signers, connections, monkeypatch):
     """The environment that the template gives to the functions, all of it; and fresh wiring."""
     sqs = boto3.client("sqs")
     queue = sqs.create_queue(QueueName="runs.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
@@ -49,19 +58,58 @@ def deployed(dynamodb, issuer, connections, monkeypatch):
         "TABLE_NAME": "agentsocket",
         "QUEUE_URL": queue,
         "DEAD_LETTER_QUEUE_URL": dead_letters,
+        "CONTROL_QUEUE_URL": sqs.create_queue(QueueName="control")["QueueUrl"],
         "GENERATION": "1",
         "LIMITS": "{}",
         "ISSUER": ISSUER_URL,
         "AUDIENCE": "agentsocket",
-        "JWKS": json.dumps(issuer.jwks()),
+        "JWKS": json.dumps(signers.access.jwks),
         "ALLOWED_ORIGINS": events.WEB_ORIGIN,
         "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": connections.url,
     }
-    for name, value in environment.items():
+    for name, value in (environment | auth_environment(dynamodb, signers)).items():
         monkeypatch.setenv(name, value)
     forget_wiring()
-    yield Functions(issuer, sqs, queue)
+    with CloudFormation() as waiting:
+        known = {"introspection": INTROSPECTION, "signing-key": signers.access.key_id, "response-url": waiting.url}
+        yield Functions(signers, sqs, queue, known, waiting)
     forget_wiring()
+
+
+def auth_environment(dynamodb: Any, signers: events.Signers) -> dict[str, str]:
+    """What the functions of the auth service have besides, on a table and a bucket of their own."""
+    dynamodb.create_table(
+        TableName=AUTH_TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+    )
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="keys")
+    return {
+        "BUCKET": "keys",
+        "SIGNING_KEY": signers.access.key_id,
+        "IDENTITY_ISSUER": IDENTITY_URL,
+        "IDENTITY_CLIENT_ID": CLIENT_ID,
+        "IDENTITY_JWKS_URL": f"{IDENTITY_URL}/.well-known/jwks.json",
+        "SCOPES": "chat",
+        "PRIVILEGED_SCOPES": "admin",
+        "GROUPS_CLAIM": "groups",
+        "INTROSPECTION_CLIENT": "agentsocket",
+        "INTROSPECTION_SECRET": "a-generated-secret",
+        "AUTH_LIMITS": "{}",
+    }
+
+
+class CloudFormation(Server):
+    """Hears what a custom resource's function has to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[dict[str, Any]] = []
+
+    def answer(self, _method: str, _headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        self.heard.append(json.loads(body))
+        return 200, {}, b""
 
 
 @pytest.fixture
@@ -77,26 +125,39 @@ def log() -> Iterator[io.StringIO]:
 
 def forget_wiring() -> None:
     """The seams are made once per process; each test is a process of its own, as far as they know."""
-    for getter in vars(wiring).values():
+    for getter in (*vars(wiring).values(), *vars(authservice.wiring).values()):
         if hasattr(getter, "cache_clear"):
             getter.cache_clear()
 
 
 class Functions:
-    """The five handlers, and the events that reach them."""
+    """The handlers, and the events that reach them."""
 
-    def __init__(self, issuer: Issuer, sqs: Any, queue: str) -> None:
-        self._issuer = issuer
+    def __init__(
+        self, signers: events.Signers, sqs: Any, queue: str, known: dict[str, str], cloudformation: CloudFormation
+    ) -> None:
+        self.cloudformation = cloudformation
+        self._known = known
+        self._signers = signers
         self._sqs = sqs
         self._queue = queue
 
-    def answer(self, name: str, **run: str) -> dict[str, Any]:
+    def precede(self, name: str) -> None:
+        """Make happen what precedes the event of that name."""
+        for event in PRECEDING[name.partition("-")[0]]:
+            self.answer(event)
+
+    def answer(self, name: str, **known: str) -> dict[str, Any]:
         """What the function does with the event of that name; a raised error in the form Lambda reports it."""
-        event = events.fill(events.path(name).read_text(), issuer=self._issuer, now=time.time(), run=run)
-        try:
-            answer: dict[str, Any] = load(name.partition("-")[0]).handler(event, None)
-        except edge.Unauthorized as error:
-            return {"errorMessage": str(error)}
+        text, function = events.path(name).read_text(), name.partition("-")[0]
+        event = events.fill(text, signers=self._signers, now=time.time(), known=self._known | known)
+        with pytest.MonkeyPatch.context() as environment:
+            if function == "auth":
+                environment.setenv("TABLE_NAME", AUTH_TABLE)
+            try:
+                answer: dict[str, Any] = load(function).handler(event, None)
+            except edge.Unauthorized as error:
+                return {"errorMessage": str(error)}
         return answer
 
     def received(self) -> dict[str, str]:
@@ -123,21 +184,32 @@ def test_every_event_file_has_an_expected_outcome():
 
 @pytest.mark.parametrize("event", OUTCOMES)
 def test_an_event_has_its_outcome(deployed, event):
-    if event.startswith(("message", "disconnect")):
-        deployed.answer("connect")
+    deployed.precede(event)
     OUTCOMES[event](deployed.answer(event))
 
 
 def test_the_worker_s_event_runs_an_agent_and_pushes_what_it_does(deployed, connections, dynamodb):
-    deployed.answer("connect")
-    deployed.answer("message-hello")
-    deployed.answer("message-user-message")
+    deployed.precede("worker-run")
     assert deployed.answer("worker-run", **deployed.received()) == {"batchItemFailures": []}
     pushed = [json.loads(frame)["type"] for _, frame in connections.seen if frame]
     assert (pushed[0], pushed[-1]) == ("user_message", "final_report")
     key = keys.run(ADA, keys.run_id(ADA, "question-1"))
     row = dynamodb.get_item(TableName="agentsocket", Key={name: {"S": text} for name, text in key.items()})
     assert row["Item"]["state"] == {"S": "completed"}
+
+
+def test_the_keys_are_published_reported_and_removed(deployed, signers):
+    """The set is what the access tokens' own key says, and CloudFormation hears of each outcome."""
+    s3 = boto3.client("s3", region_name="us-east-1")
+    deployed.answer("jwks-create")
+    published = json.loads(s3.get_object(Bucket="keys", Key="jwks.json")["Body"].read())
+    assert published == signers.access.jwks
+    deployed.answer("jwks-no-keys")
+    deployed.answer("jwks-delete")
+    assert s3.list_objects_v2(Bucket="keys")["KeyCount"] == 0
+    heard = deployed.cloudformation.heard
+    assert [said["Status"] for said in heard] == ["SUCCESS", "FAILED", "SUCCESS"]
+    assert json.loads(heard[0]["Data"]["Document"]) == published
 
 
 def test_a_disconnect_forgets_the_connection(deployed, dynamodb):
@@ -151,9 +223,9 @@ def test_a_disconnect_forgets_the_connection(deployed, dynamodb):
     ("function", "event"),
     [("connect", "message-ping"), ("disconnect", "message-ping"), ("message", "connect"), ("connect", "disconnect")],
 )
-def test_a_handler_refuses_an_event_that_is_not_its_own(deployed, function, event, issuer, dynamodb):
+def test_a_handler_refuses_an_event_that_is_not_its_own(deployed, function, event, signers, dynamodb):
     """security.md, Routes: a frame whose type is `$disconnect` is routed there, with eventType MESSAGE."""
-    filled = events.fill(events.path(event).read_text(), issuer=issuer, now=NOW)
+    filled = events.fill(events.path(event).read_text(), signers=signers, now=NOW)
     assert load(function).handler(filled, None) == {"statusCode": 400}
     assert dynamodb.scan(TableName="agentsocket")["Count"] == 0
 
@@ -180,10 +252,10 @@ def test_a_record_that_is_no_run_is_left_in_the_queue(deployed):
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m"}]}
 
 
-def test_nothing_logs_a_token_a_query_or_a_message(deployed, log, issuer):
+def test_nothing_logs_a_token_a_query_or_a_message(deployed, log, signers):
     """security.md, Logs."""
-    token = issuer.token("ada")
-    event = events.fill(events.path("authorizer-valid").read_text(), issuer=issuer, now=time.time())
+    token = signers.access.token("ada")
+    event = events.fill(events.path("authorizer-valid").read_text(), signers=signers, now=time.time())
     event["headers"]["Authorization"] = f"Bearer {token}"
     event["queryStringParameters"] = {"secret": "hush"}
     load("authorizer").handler(event, None)
@@ -196,10 +268,18 @@ def test_nothing_logs_a_token_a_query_or_a_message(deployed, log, issuer):
 
 
 @pytest.mark.parametrize(
-    ("function", "missing"), [("authorizer", "ISSUER"), ("connect", "TABLE_NAME"), ("message", "QUEUE_URL")]
+    ("function", "missing"),
+    [
+        ("authorizer", "ISSUER"),
+        ("connect", "CONTROL_QUEUE_URL"),
+        ("message", "QUEUE_URL"),
+        ("control", "TABLE_NAME"),
+        ("http", "AUDIENCE"),
+        ("auth", "SIGNING_KEY"),
+    ],
 )
 def test_a_missing_setting_is_one_error_at_the_cold_start(deployed, monkeypatch, function, missing):
     """L4."""
     monkeypatch.delenv(missing)
-    with pytest.raises(SettingsError, match=missing):
+    with pytest.raises((SettingsError, authservice.errors.SettingsError), match=missing):
         load(function)

@@ -1,7 +1,7 @@
 """The whole laptop stack as one running program, and what a client can do to it.
 
 It is started once per test session, by the command a person types; every frame it sends is checked against the
-published schema.
+published schema. Users sign in as they do anywhere: an ID token is exchanged at the auth service.
 """
 
 from __future__ import annotations
@@ -11,18 +11,27 @@ import json
 import signal
 import subprocess
 import sys
+import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import boto3
 import jsonschema
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
+from agentsocket.principal import user_id
 from agentsocket_client import Client
 from local.issuer import Issuer
+from local.signin import EXCHANGE, ID_TOKEN
+from local.tokens import AccessTokens
+from tests.integration.asking import Answer, ask, form
 from tests.waiting import TIME_FACTOR
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +60,9 @@ class Deployment:
         self.url = line.removeprefix("WebSocket URL: ").strip()
         port = self.url.split(":")[2].split("/")[0]
         self.facts = json.loads((STATE / "stacks" / f"{port}.json").read_text())
+        self.auth, self.http = self.facts["auth"], self.facts["http"]
         self.issuer = Issuer(STATE, url=self.facts["issuer"])
+        self.access = AccessTokens(self.aws("kms"), self.variables("auth")["SIGNING_KEY"], issuer=self.auth)
 
     def stop(self) -> None:
         """Ctrl-C, as a person does it; what does not end by itself is a failure."""
@@ -61,8 +72,78 @@ class Deployment:
         self._process.stdout.close()
 
     def token(self, name: str = "ada", **claims: Any) -> str:
-        """A real signed token; `claims` distort it."""
-        return self.issuer.token(name, **claims)
+        """An access token by a real exchange; with `claims` one that has them, signed by the same key."""
+        return self.access.token(name, **claims) if claims else str(self.login(name)["access_token"])
+
+    def login(self, name: str = "ada", groups: Sequence[str] = ()) -> dict[str, Any]:
+        """What the exchange of a fresh ID token brings: access_token, refresh_token, expires_in, scope, …"""
+        answer = self.exchange(self.issuer.id_token(name, groups=groups))
+        assert answer.status == 200, answer.body
+        answered: dict[str, Any] = answer.json()
+        return answered
+
+    def exchange(self, id_token: str) -> Answer:
+        """Give an ID token to the auth service."""
+        return self.grant(grant_type=EXCHANGE, subject_token=id_token, subject_token_type=ID_TOKEN)
+
+    def refresh(self, refresh_token: str) -> Answer:
+        """Give a refresh token to the auth service."""
+        return self.grant(grant_type="refresh_token", refresh_token=refresh_token)
+
+    def grant(self, headers: dict[str, str] | None = None, **fields: str) -> Answer:
+        """Ask the auth service for tokens."""
+        return ask(f"{self.auth}/oauth/token", "POST", body=form(fields), headers=headers)
+
+    def logout(self, token: str) -> Answer:
+        """End all of a user's sessions, as that user."""
+        return self.asked("/oauth/logout", token)
+
+    def revoke(self, token: str) -> Answer:
+        """End the session that a token is of (RFC 7009)."""
+        return ask(f"{self.auth}/oauth/revoke", "POST", body=form({"token": token}))
+
+    def ticket(self, token: str) -> str:
+        """A single-use connection ticket."""
+        answer = self.asked("/ticket", token)
+        assert answer.status == 200, answer.body
+        return str(answer.json()["ticket"])
+
+    def ticket_of(self, name: str, **claims: Any) -> str:
+        """A ticket with any claims, signed by the same key as the real ones."""
+        access = {"access_exp": int(time.time()) + 900}
+        return self.access.token(name, typ="ticket+jwt", **access | claims)
+
+    def asked(self, path: str, token: str) -> Answer:
+        """What the auth service says to an empty POST with a Bearer token."""
+        return ask(f"{self.auth}{path}", "POST", token=token)
+
+    def introspect(self, token: str) -> dict[str, Any]:
+        """What the auth service says of a token, asked as the deployment itself asks."""
+        variables = self.variables("auth")
+        credentials = ":".join(quote_plus(variables[f"INTROSPECTION_{name}"]) for name in ("CLIENT", "SECRET"))
+        headers = {"Authorization": f"Basic {b64encode(credentials.encode()).decode()}"}
+        answer = ask(f"{self.auth}/oauth/introspect", "POST", body=form({"token": token}), headers=headers)
+        assert answer.status == 200, answer.body
+        answered: dict[str, Any] = answer.json()
+        return answered
+
+    def threads(self, token: str | None) -> Answer:
+        """What the HTTP API says to `GET /threads`."""
+        return ask(f"{self.http}/threads", token=token)
+
+    def user_id(self, name: str = "ada") -> str:
+        """The user's id in keys."""
+        return user_id(self.auth, name)
+
+    def variables(self, function: str) -> dict[str, str]:
+        """The environment of a deployed function."""
+        described = self.aws("lambda").get_function_configuration(FunctionName=self.function(function))
+        found: dict[str, str] = described["Environment"]["Variables"]
+        return found
+
+    def function(self, name: str) -> str:
+        """The name that a function of the template was deployed under."""
+        return str(self.facts["outputs"][f"{name.title()}FunctionName"])
 
     def aws(self, service: str, **options: str) -> Any:
         """A client of the local AWS, for looking behind the scenes."""
@@ -153,6 +234,14 @@ class Socket:
             if frame.get("run_id") == run_id and "seq" in frame:
                 events.append(frame)
         return events
+
+
+async def refused(deployment: Deployment, token: str | None, **options: Any) -> int:
+    """The HTTP status that answers the upgrade. Fails if the socket is opened."""
+    with pytest.raises(InvalidStatus) as answer:
+        async with deployment.socket(token, **options):
+            pytest.fail("the socket was opened")
+    return answer.value.response.status_code
 
 
 def is_last(event: Frame) -> bool:

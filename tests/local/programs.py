@@ -40,7 +40,7 @@ class Up:
 @contextmanager
 def up(state: Path, *arguments: str) -> Iterator[Up]:
     """A stack in a process of its own, ended with the block if the block did not."""
-    command = [sys.executable, "-m", "local", "up", "--port", "0", *arguments, "--state", str(state)]
+    command = [sys.executable, "-m", "local", "up", "--port", "0", "--state", str(state), *arguments]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

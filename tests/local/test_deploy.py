@@ -129,11 +129,12 @@ async def test_a_stack_has_what_ministack_leaves_out(project, tmp_path, ministac
     assert not authorizer.get("IdentitySource")
 
     mappings = access.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    states = {mapping["EventSourceArn"].endswith(".fifo"): mapping["State"] for mapping in mappings}
-    assert (states[True], states[False]) == ("Disabled", "Enabled")
-    (feed,) = deployment.feeds
-    assert feed.queue_arn.endswith(".fifo")
-    assert feed.function_arn.endswith(outputs["FunctionName"])
+    assert [mapping["State"] for mapping in mappings] == ["Disabled", "Disabled"]
+    assert sorted(feed.queue_arn.endswith(".fifo") for feed in deployment.feeds) == [False, True]
+    assert {feed.queue_url.rsplit("/", 1)[1] for feed in deployment.feeds} == {
+        feed.queue_arn.rsplit(":", 1)[1] for feed in deployment.feeds
+    }
+    assert all(feed.function_arn.endswith(outputs["FunctionName"]) for feed in deployment.feeds)
 
 
 async def test_a_stack_that_fails_is_one_sentence_with_the_resource_and_the_reason(project, tmp_path, ministack):

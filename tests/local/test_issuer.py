@@ -1,5 +1,6 @@
-"""What local/issuer.py promises: tokens that verify by its published keys, for programs on this machine only."""
+"""What local/issuer.py promises: ID tokens that verify by its published keys, for programs on this machine only."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from local.issuer import Issuer
+from local.issuer import CLIENT_ID, Issuer
+from local.state import ROOT
 
 
 @pytest_asyncio.fixture
@@ -30,19 +32,21 @@ async def ask(issuer: Issuer, method: str, path: str, **settings: Any) -> tuple[
 def verified(token: str, jwks: dict[str, Any], issuer: Issuer) -> dict[str, Any]:
     key = jwt.PyJWKSet.from_dict(jwks)[jwt.get_unverified_header(token)["kid"]]
     algorithms = [str(key.algorithm_name)]
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=algorithms, audience="agentsocket", issuer=issuer.url)
+    claims: dict[str, Any] = jwt.decode(token, key, algorithms=algorithms, audience=CLIENT_ID, issuer=issuer.url)
     return claims
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 async def test_a_token_verifies_by_the_published_keys(issuer, algorithm):
     _, jwks, _ = await ask(issuer, "GET", "/.well-known/jwks.json")
-    token = issuer.token("ada", algorithm=algorithm, scope="chat admin")
+    token = issuer.id_token("ada", algorithm=algorithm, groups=["admin"])
     claims = verified(token, jwks, issuer)
-    assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
+    assert jwt.get_unverified_header(token)["typ"] == "JWT"
     assert jwt.get_unverified_header(token)["alg"] == algorithm
-    assert (claims["sub"], claims["scope"], claims["exp"] - claims["iat"]) == ("ada", "chat admin", 900)
-    assert claims["jti"] != jwt.decode(issuer.token("ada"), options={"verify_signature": False})["jti"]
+    assert (claims["sub"], claims["groups"], claims["exp"] - claims["iat"]) == ("ada", ["admin"], 300)
+    another = jwt.decode(issuer.id_token("ada"), options={"verify_signature": False})
+    assert claims["jti"] != another["jti"]
+    assert "groups" not in another
 
 
 def test_published_keys_hold_nothing_private(tmp_path):
@@ -52,7 +56,7 @@ def test_published_keys_hold_nothing_private(tmp_path):
 
 def test_a_token_can_be_made_to_have_expired(tmp_path):
     claims = jwt.decode(
-        Issuer(tmp_path).token("ada", ttl_s=-60), options={"verify_signature": False, "verify_exp": False}
+        Issuer(tmp_path).id_token("ada", ttl_s=-60), options={"verify_signature": False, "verify_exp": False}
     )
     assert claims["exp"] < time.time() - 30
 
@@ -73,10 +77,15 @@ async def test_discovery_leads_to_the_keys_and_the_token_endpoint(issuer):
 
 async def test_a_program_gets_a_token_for_a_subject(issuer):
     status, answer, headers = await ask(issuer, "POST", "/token", json={"sub": "grace"})
-    assert (status, answer["token_type"], answer["expires_in"]) == (200, "Bearer", 900)
-    assert verified(answer["access_token"], issuer.jwks(), issuer)["sub"] == "grace"
+    assert (status, set(answer), answer["expires_in"]) == (200, {"id_token", "expires_in"}, 300)
+    assert verified(answer["id_token"], issuer.jwks(), issuer)["sub"] == "grace"
     assert headers["Cache-Control"] == "no-store"
     assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+async def test_groups_stand_in_a_claim_of_their_own(issuer):
+    _, answer, _ = await ask(issuer, "POST", "/token", json={"sub": "grace", "groups": ["admin", "ops"]})
+    assert verified(answer["id_token"], issuer.jwks(), issuer)["groups"] == ["admin", "ops"]
 
 
 @pytest.mark.parametrize("path", ["/token", "/.well-known/jwks.json"])
@@ -97,7 +106,12 @@ async def test_every_name_of_loopback_is_served(issuer, host):
 
 
 @pytest.mark.parametrize(
-    "body", ["", "ada", "[]", "{}", '{"sub": ""}', '{"sub": 7}', '{"sub": null}', '{"sub": "' + "a" * 257 + '"}']
+    "body",
+    [
+        *("", "ada", "[]", "{}", '{"sub": ""}', '{"sub": 7}', '{"sub": null}', '{"sub": "' + "a" * 257 + '"}'),
+        *('{"sub": "ada", "groups": "admin"}', '{"sub": "ada", "groups": [1]}', '{"sub": "ada", "groups": [""]}'),
+        '{"sub": "ada", "groups": [' + ", ".join(['"g"'] * 17) + "]}",
+    ],
 )
 async def test_a_request_without_a_subject_is_told_what_to_send(issuer, body):
     status, answer, _ = await ask(issuer, "POST", "/token", data=body, headers={"Content-Type": "application/json"})
@@ -110,3 +124,12 @@ async def test_what_a_form_could_send_is_refused(issuer):
         headers = {"Content-Type": content_type}
         status, _, _ = await ask(issuer, "POST", "/token", data='{"sub": "ada"}', headers=headers)
         assert status == 415
+
+
+@pytest.mark.parametrize("folder", ["functions", "layers"])
+def test_deployed_code_does_not_know_this_issuer(folder):
+    """Cognito or this one: what differs stands in the template's parameters."""
+    names = re.compile(rf"{CLIENT_ID}|\blocal[./]issuer\b|\bfrom local\b|\bimport local\b|(127\.0\.0\.1|localhost):\d")
+    files = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", "") and path.is_file()]
+    assert files
+    assert [str(path) for path in files if names.search(path.read_text("utf-8"))] == []

@@ -3,6 +3,7 @@
 import socket
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
@@ -122,6 +123,22 @@ async def test_a_request_without_a_key_is_refused(ministack, path, method):
 async def test_ministacks_own_paths_are_closed_to_the_right_key_too(ministack):
     key = ministack.access.aws_access_key_id
     assert await status(ministack, "/_ministack/reset", "POST", Authorization=signed_as(key)) == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_let_in"),
+    [
+        ("PUT", f"/_ministack/cfn-response/{uuid4()}", True),
+        ("POST", f"/_ministack/cfn-response/{uuid4()}", False),
+        ("PUT", f"/_ministack/cfn-response/{uuid4()}/../../reset", False),
+        ("PUT", "/_ministack/cfn-response/", False),
+        ("PUT", f"/_ministack/cfn-signal/{uuid4()}", False),
+    ],
+)
+async def test_a_custom_resource_s_function_may_answer_and_no_more(ministack, method, path, is_let_in):
+    """It has no key for that request; the address is CloudFormation's secret."""
+    assert (await status(ministack, URL(path, encoded=True), method) != 403) is is_let_in
+    assert await status(ministack, URL(path, encoded=True), method, Origin="http://localhost") == 403
 
 
 async def test_a_web_page_is_refused_even_with_the_right_key(ministack):

@@ -1,10 +1,11 @@
-"""What local/poller.py promises, on ministack's real FIFO queue and real functions.
+"""What local/poller.py promises, on ministack's real queues and real functions.
 
 The function writes down what it does in a file, and does what each message's body asks for.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,22 +44,23 @@ def handler(event, context):
 
 
 class Queue:
-    """A FIFO queue that feeds the function, and the function's log."""
+    """A queue that feeds the function, and the function's log. FIFO, unless it is to be a standard one."""
 
-    def __init__(self, ministack: Ministack, folder: Path) -> None:
-        self.access, self.log = ministack.access, folder / "log"
+    def __init__(self, ministack: Ministack, folder: Path, *, is_fifo: bool = True) -> None:
+        self.access, self.log, self.is_fifo = ministack.access, folder / "log", is_fifo
         self.sqs = self.access.client("sqs")
-        attributes = {"FifoQueue": "true", "VisibilityTimeout": str(VISIBILITY_S)}
-        url = self.sqs.create_queue(QueueName="tested.fifo", Attributes=attributes)["QueueUrl"]
+        attributes = {"VisibilityTimeout": str(VISIBILITY_S)} | ({"FifoQueue": "true"} if is_fifo else {})
+        name = "tested.fifo" if is_fifo else "tested"
+        url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self.feed = Feed(url, arn, make_function(self.access, DOES_WHAT_IT_IS_TOLD))
 
-    def send(self, name: str, *, group: str = "g", **body: Any) -> None:
+    def send(self, name: str, *, group: str = "g", delay_s: int = 0, **body: Any) -> None:
+        ordered = {"MessageGroupId": group, "MessageDeduplicationId": name}
         self.sqs.send_message(
             QueueUrl=self.feed.queue_url,
             MessageBody=json.dumps({"name": name, "log": str(self.log), **body}),
-            MessageGroupId=group,
-            MessageDeduplicationId=name,
+            **(ordered if self.is_fifo else {"DelaySeconds": delay_s}),
         )
 
     def lines(self) -> list[str]:
@@ -82,6 +84,11 @@ class Queue:
 @pytest.fixture
 def queue(ministack: Ministack, tmp_path: Path) -> Queue:
     return Queue(ministack, tmp_path)
+
+
+@pytest.fixture
+def standard(ministack: Ministack, tmp_path: Path) -> Queue:
+    return Queue(ministack, tmp_path, is_fifo=False)
 
 
 @asynccontextmanager
@@ -123,6 +130,32 @@ async def test_no_more_than_the_bound_run_at_once(queue, tmp_path):
         assert "begin c" not in queue.lines()
         (tmp_path / "go").touch()
         await queue.until("end c")
+
+
+async def test_a_standard_queue_has_no_groups_and_nothing_waits_for_another(standard, tmp_path):
+    standard.send("long", until=str(tmp_path / "go"))
+    standard.send("short")
+    async with polling(standard):
+        assert "end long" not in await standard.until("end short")
+        (tmp_path / "go").touch()
+        await standard.until("end long")
+        await standard.empty()
+
+
+async def test_a_delayed_message_comes_when_its_time_has_come_and_not_before(standard):
+    standard.send("later", delay_s=2)
+    standard.send("now")
+    async with polling(standard):
+        assert "begin later" not in await standard.until("end now")
+        before = time.monotonic()
+        await standard.until("end later")
+    assert time.monotonic() - before > 1
+
+
+async def test_a_failed_message_of_a_standard_queue_comes_again(standard):
+    standard.send("1", failures=1, by="report")
+    async with polling(standard):
+        assert await standard.until("end 1") == ["begin 1", "fail 1", "begin 1", "end 1"]
 
 
 @pytest.mark.parametrize("by", ["report", "exception"])

@@ -1,5 +1,6 @@
 """What `python -m local up` and `token` promise, as processes that a person starts, interrupts and kills."""
 
+import base64
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from local.__main__ import DEFAULT_PORT
 from local.state import running
+from tests.integration.asking import ask, form
 from tests.local.programs import PATIENCE_S, children, is_group_gone, local, up, wait_until
 
 
@@ -45,7 +47,8 @@ def test_a_stack_writes_down_how_it_is_reached_and_forgets_it_when_interrupted(f
         assert path.stat().st_mode & 0o777 == 0o600
         assert running(folder) == [facts]
         assert (facts["pid"], facts["url"]) == (stack.process.pid, stack.url)
-        assert set(facts) == {"pid", "port", "url", "management_endpoint", "issuer", "aws", "outputs"}
+        named = {"pid", "port", "url", "auth", "http", "management_endpoint", "issuer", "stack", "aws", "outputs"}
+        assert set(facts) == named
         table = boto3.client("dynamodb", **facts["aws"]).describe_table(TableName=facts["outputs"]["TableName"])
         assert table["Table"]["TableStatus"] == "ACTIVE"
         (ministack,) = children(stack.process.pid)
@@ -95,9 +98,11 @@ def test_two_stacks_run_side_by_side_and_a_token_is_for_the_one_that_is_named(fo
         ports = sorted(map(port_of, (first.url, second.url)))
         answers = {}
         for port in ports:
-            answer = local("token", "--user", "grace", "--port", str(port), state=folder)
+            answer = local("token", "--user", "grace", "--groups", "admin", "--port", str(port), state=folder)
+            assert answer.returncode == 0, answer.stderr
             answers[port] = jwt.decode(answer.stdout.strip(), options={"verify_signature": False})
-        assert {answer["sub"] for answer in answers.values()} == {"grace"}
+            assert answers[port]["iss"] == json.loads((folder / "stacks" / f"{port}.json").read_text())["auth"]
+        assert {(answer["sub"], answer["scope"]) for answer in answers.values()} == {("grace", "admin chat")}
         assert answers[ports[0]]["iss"] != answers[ports[1]]["iss"]
         unclear = local("token", state=folder)
         assert (unclear.returncode, unclear.stdout) == (1, "")
@@ -110,7 +115,8 @@ def test_two_stacks_run_side_by_side_and_a_token_is_for_the_one_that_is_named(fo
 def test_only_loopback_is_listened_on(folder):
     with up(folder) as stack:
         _, facts = written(folder, stack.url)
-        for address in (facts["url"], facts["management_endpoint"], facts["issuer"], facts["aws"]["endpoint_url"]):
+        addresses = [facts[name] for name in ("url", "auth", "http", "management_endpoint", "issuer")]
+        for address in (*addresses, facts["aws"]["endpoint_url"]):
             socket.create_connection(("127.0.0.1", port_of(address)), PATIENCE_S).close()
             with pytest.raises(OSError):
                 socket.create_connection(("127.0.0.2", port_of(address)), PATIENCE_S).close()
@@ -157,6 +163,57 @@ def test_a_file_that_is_not_there_is_said_before_anything_starts(folder):
     assert (done.returncode, done.stderr) == (1, "agentsocket: There is no file no/such.csv.\n")
 
 
+def test_a_service_is_registered_with_the_auth_service_and_logs_a_user_out(folder):
+    with up(folder) as stack:
+        _, facts = written(folder, stack.url)
+        done = local("client", "--id", "ops", "--scope", "users:logout", state=folder)
+        assert done.returncode == 0, done.stderr
+        credentials = base64.b64encode(f"ops:{done.stdout.strip()}".encode()).decode()
+        answer = ask(
+            f"{facts['auth']}/oauth/token",
+            "POST",
+            body=form({"grant_type": "client_credentials"}),
+            headers={"Authorization": f"Basic {credentials}"},
+        )
+        assert (answer.status, answer.json()["scope"]) == (200, "users:logout")
+        token = local("token", "--user", "grace", state=folder).stdout.strip()
+        body, service = form({"sub": "grace"}), answer.json()["access_token"]
+        assert ask(f"{facts['auth']}/oauth/logout", "POST", token=service, body=body).status == 204
+        assert ask(f"{facts['auth']}/ticket", "POST", token=token).status == 401
+        for wrong in ("ops", "ops 2"):  # one that is there, and one that is no name
+            refused = local("client", "--id", wrong, "--scope", "users:logout", state=folder)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert refused.stderr.count("\n") == 1
+
+
+def test_the_auth_service_and_the_http_api_take_the_next_ports_or_free_ones(folder):
+    port = three_free_ports()
+    with socket.create_server(("127.0.0.1", port + 1)), up(folder, "--port", str(port)) as stack:
+        _, facts = written(folder, stack.url)
+        assert (port_of(facts["url"]), port_of(facts["http"])) == (port, port + 2)
+        assert port_of(facts["auth"]) not in (port, port + 1, port + 2)
+        stack.process.send_signal(signal.SIGINT)
+        said = stack.finish()[1]
+    assert f"port {port + 1} for the auth service is in use, taking another one" in said
+
+
+def three_free_ports() -> int:
+    """The first of three ports in a row that nobody has."""
+    for port in range(20_000, 30_000, 3):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as servers:
+            for number in range(port, port + 3):
+                servers.enter_context(socket.create_server(("127.0.0.1", number)))
+            return port
+    raise AssertionError("no free ports")
+
+
+@pytest.mark.parametrize("parameters", ["{", '{"Introspection": 1}'])
+def test_parameters_that_are_no_texts_are_refused_before_anything_starts(folder, parameters):
+    done = local("up", "--parameters", parameters, state=folder)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("limits", ["{", "[1]", "7"])
 def test_limits_that_are_no_json_object_are_refused_before_anything_starts(folder, limits):
     done = local("up", "--limits", limits, state=folder)
@@ -172,7 +229,7 @@ def test_a_proxy_in_the_environment_is_not_asked_about_this_machine(folder):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", ["up", "token", "chat", "invoke"])
+@pytest.mark.parametrize("command", ["up", "token", "client", "chat", "invoke"])
 def test_every_command_explains_itself(command, tmp_path):
     done = local(command, "--help", state=tmp_path)
     assert done.returncode == 0

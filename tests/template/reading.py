@@ -7,7 +7,9 @@ from typing import Any
 from cfnlint.decode import decode  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FUNCTIONS = ("Authorizer", "Connect", "Message", "Disconnect", "Worker")
+SOCKET_FUNCTIONS = ("Authorizer", "Connect", "Message", "Disconnect", "Worker", "Control", "Http")
+AUTH_FUNCTIONS = ("Auth", "Jwks")  # the auth service's: another package, another layer
+FUNCTIONS = SOCKET_FUNCTIONS + AUTH_FUNCTIONS
 
 
 @cache
@@ -53,5 +55,8 @@ def listed(value: Any) -> list[Any]:
 
 
 def written(resource: Any) -> str:
-    """A resource in one line: `Table.Arn` for an attribute, else the text of !Sub."""
+    """A resource in one line: `Table.Arn` for an attribute, else the text of !Sub; both sides of an !If."""
+    if "Fn::If" in resource:
+        condition, *sides = resource["Fn::If"]
+        return f"{condition}: " + " or ".join(written(side) for side in sides if side != {"Ref": "AWS::NoValue"})
     return ".".join(resource["Fn::GetAtt"]) if "Fn::GetAtt" in resource else str(resource["Fn::Sub"])

@@ -11,21 +11,26 @@ from pathlib import Path
 import pytest
 
 from layers import build
+from tests.template import reading
 from tests.template.reading import ROOT
 
 HOST_PYTHON = f"python3.{sys.version_info.minor}"
 HOST_ARCH = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-SOURCE = ROOT / "layers/agentsocket/python/agentsocket"
+# Each package of ours, and the layer that it is alone in.
+PACKAGES = {"agentsocket": "AgentsocketLayer", "authservice": "AuthserviceLayer"}
 ELF_MACHINE = {"arm64": 183, "x86_64": 62}
 UNCHECKED = 0b01  # PEP 552: hash-based, never compared with the source
 LOAD = """
 import sys
 sys.path[:0] = {path!r}
-import importlib, pkgutil
-import agentsocket, aws_lambda_powertools, boto3, jwt, msgspec
+import importlib.util, pkgutil
+import aws_lambda_powertools, boto3, jwt, msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-for module in pkgutil.walk_packages(agentsocket.__path__, "agentsocket."):
+package = importlib.import_module({package!r})
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     importlib.import_module(module.name)
+for other in {others!r}:
+    assert importlib.util.find_spec(other) is None, other
 for service in {services!r}:
     boto3.Session("key", "secret", region_name="eu-west-1").client(service).meta.service_model.operation_names
 sys.exit(any("site-packages" in (getattr(found, "__file__", "") or "") for found in sys.modules.values()))
@@ -67,14 +72,17 @@ def complain(arguments: list[str], **environment: str) -> subprocess.CompletedPr
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
-def test_the_layers_alone_hold_everything_that_the_package_imports(built):
-    path = [str(built / layer / "python") for layer in ("VendorLayer", "AgentsocketLayer")]
-    program = LOAD.format(path=path, services=sorted(build.SERVICES))
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_vendor_layer_and_its_own_hold_everything_that_a_package_imports(built, package):
+    """I1, I2: and the other package is not there."""
+    path = [str(built / layer / "python") for layer in ("VendorLayer", PACKAGES[package])]
+    others = sorted(PACKAGES.keys() - {package})
+    program = LOAD.format(path=path, services=sorted(build.SERVICES), package=package, others=others)
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("layer", ["VendorLayer", "AgentsocketLayer"])
+@pytest.mark.parametrize("layer", ["VendorLayer", *PACKAGES.values()])
 def test_every_module_comes_with_bytecode_that_is_never_checked(built, layer):
     sources = [path for path in (built / layer).rglob("*.py") if path.is_file()]
     compiled = bytecode(built / layer, HOST_PYTHON.removeprefix("python"))
@@ -84,7 +92,8 @@ def test_every_module_comes_with_bytecode_that_is_never_checked(built, layer):
 
 def test_descriptions_of_services_are_shipped_for_those_in_use_and_no_others(built):
     calls = re.compile(r"""client\(\s*["']([a-z0-9-]+)["']""")
-    used = {name for path in SOURCE.rglob("*.py") for name in calls.findall(path.read_text("utf-8"))}
+    sources = [path for package in PACKAGES for path in (ROOT / "layers" / package / "python").rglob("*.py")]
+    used = {name for path in sources for name in calls.findall(path.read_text("utf-8"))}
     assert used == build.SERVICES
     shipped = {path.name for path in (built / "VendorLayer/python/botocore/data").iterdir() if path.is_dir()}
     assert shipped == build.SERVICES
@@ -132,12 +141,19 @@ def test_an_unknown_target_is_one_sentence(tmp_path, environment, word):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_makefile_works_in_a_folder_with_spaces(tmp_path):
+def test_our_packages_are_the_layers_that_the_template_has():
+    layers = {name for name in reading.resources("AWS::Serverless::LayerVersion") if name != "VendorLayer"}
+    assert set(build.PACKAGES) == set(PACKAGES)
+    assert layers == set(PACKAGES.values())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_makefile_works_in_a_folder_with_spaces(tmp_path, package):
     folder = tmp_path / "my clone" / "layers"
     folder.parent.mkdir()
     folder.symlink_to(ROOT / "layers")
-    command = ["make", "--makefile", str(folder / "agentsocket/Makefile"), "build-AgentsocketLayer"]
+    command = ["make", "--makefile", str(folder / package / "Makefile"), f"build-{PACKAGES[package]}"]
     target = {**os.environ, "ARTIFACTS_DIR": str(tmp_path / "built here"), "LAMBDA_PYTHON": HOST_PYTHON}
     done = subprocess.run(command, cwd=tmp_path, env=target, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "built here/python/agentsocket/__init__.py").is_file()
+    assert (tmp_path / "built here/python" / package / "__init__.py").is_file()

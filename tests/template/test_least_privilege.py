@@ -2,32 +2,49 @@
 
 import pytest
 
-from tests.template.reading import FUNCTIONS, function, grants, properties, resources
+from tests.template.reading import AUTH_FUNCTIONS, FUNCTIONS, function, grants, properties, resources
 
 CONNECTIONS = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/${StageName}"
 POSTING = {("execute-api:ManageConnections", f"{CONNECTIONS}/POST/@connections/*")}
 CLOSING = {("execute-api:ManageConnections", f"{CONNECTIONS}/DELETE/@connections/*")}
 SENDING = {("sqs:SendMessage", "RunQueue.Arn")}
+SCHEDULING = {("sqs:SendMessage", "ControlQueue.Arn")}
+SIGNING_KEY = "SignWithA: SigningKeyA.Arn or SigningKeyB.Arn"
 RECEIVING = {
     (f"sqs:{action}", "RunQueue.Arn")
     for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
 }
 
 
-def rows(*actions: str) -> set[tuple[str, str]]:
+def rows(*actions: str, table: str = "Table.Arn") -> set[tuple[str, str]]:
     """Those actions on the table."""
-    return {(f"dynamodb:{action}", "Table.Arn") for action in actions}
+    return {(f"dynamodb:{action}", table) for action in actions}
 
 
 ALLOWED = {
     "Authorizer": set(),
-    "Connect": rows("PutItem"),
+    "Connect": rows("BatchGetItem", "DeleteItem", "PutItem") | SCHEDULING,
     "Disconnect": rows("DeleteItem"),
     "Message": rows("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem") | SENDING | POSTING | CLOSING,
     "Worker": rows("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
     | RECEIVING
     | POSTING
     | {("sqs:SendMessage", "DeadLetterQueue.Arn")},
+    "Control": rows("BatchGetItem", "DeleteItem", "PutItem", "Query", "UpdateItem")
+    | {(f"sqs:{action}", "ControlQueue.Arn") for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}
+    | SCHEDULING
+    | POSTING
+    | CLOSING,
+    "Http": rows("BatchGetItem", "GetItem") | rows("Query", table="${Table.Arn}/index/by_activity"),
+    "Auth": rows("BatchGetItem", "PutItem", "UpdateItem", table="AuthTable.Arn")
+    | {("kms:Sign", SIGNING_KEY)}
+    | SCHEDULING,
+    "Jwks": {
+        ("kms:GetPublicKey", "HasKeyA: SigningKeyA.Arn"),
+        ("kms:GetPublicKey", "HasKeyB: SigningKeyB.Arn"),
+        ("s3:DeleteObject", "${KeysBucket.Arn}/jwks.json"),
+        ("s3:PutObject", "${KeysBucket.Arn}/jwks.json"),
+    },
 }
 
 
@@ -48,9 +65,25 @@ def test_the_authorizer_has_no_table_and_no_queue():
     assert {action.partition(":")[0] for action, _ in grants("Authorizer")} == {"logs"}
 
 
-def test_only_message_and_worker_may_post_to_connections():
+def test_only_message_worker_and_control_may_post_to_connections():
     posting = [name for name in FUNCTIONS if any(action.startswith("execute-api:") for action, _ in grants(name))]
-    assert posting == ["Message", "Worker"]
+    assert posting == ["Message", "Worker", "Control"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_auth_service_and_the_rest_share_no_table_and_no_key(name):
+    """I2: what links them is the control queue."""
+    touched = {resource for action, resource in grants(name) if action.startswith(("dynamodb:", "kms:", "s3:"))}
+    theirs = {resource for resource in touched if not resource.startswith(("Table.", "${Table."))}
+    assert theirs == (touched if name in AUTH_FUNCTIONS else set())
+
+
+def test_only_the_signing_key_itself_lets_its_account_decide():
+    """KMS demands it: a key policy names the key as `*`, and hands the decision to IAM."""
+    for key in resources("AWS::KMS::Key").values():
+        (statement,) = key["Properties"]["KeyPolicy"]["Statement"]
+        assert statement["Principal"] == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+        assert (key["Properties"]["KeySpec"], key["Properties"]["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
 
 
 def test_no_role_has_managed_policies_or_is_shared():

@@ -8,7 +8,14 @@ import pytest
 from tests.template.reading import template
 
 ACCEPTED = {
-    "Issuer": ["https://login.example.com", "https://login.example.com/tenant/", "http://127.0.0.1:5555"],
+    "IdentityIssuer": ["", "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC", "http://localhost:5555"],
+    "IdentityClientId": ["", "6f2f0v1k3s"],
+    "IdentityJwksUrl": ["", "https://login.example.com/.well-known/jwks.json", "http://127.0.0.1:5555/jwks.json"],
+    "GroupsClaim": ["cognito:groups", "https://example.com/groups"],
+    "Scopes": ["chat", "chat files:read"],
+    "PrivilegedScopes": ["", "admin", "admin users:logout"],
+    "AuthLimits": ["{}", '{"access_token_s": 60}'],
+    "Issuer": ["", "https://login.example.com", "https://login.example.com/tenant/", "http://127.0.0.1:5555"],
     "Audience": ["agentsocket", "https://api.example.com"],
     "JwksUrl": ["", "https://login.example.com/.well-known/jwks.json", "http://localhost:5555/jwks.json"],
     "Jwks": ["", '{"keys": []}', '{"keys":[{"kty":"EC"}]}'],
@@ -20,7 +27,14 @@ ACCEPTED = {
     "ManagementEndpoint": ["", "http://127.0.0.1:8080/live"],
 }
 REFUSED = {
-    "Issuer": ["", "login.example.com", "http://login.example.com", "https://login.example.com?tenant=1"],
+    "IdentityIssuer": ["login.example.com", "http://login.example.com", "https://login.example.com#x"],
+    "IdentityClientId": ["two words"],
+    "IdentityJwksUrl": ["http://login.example.com/jwks.json", "https://login.example.com"],
+    "GroupsClaim": ["", "two words"],
+    "Scopes": ["", " chat", "chat  files", 'chat"'],
+    "PrivilegedScopes": [" ", "a,b"],
+    "AuthLimits": ["", "[]"],
+    "Issuer": ["login.example.com", "http://login.example.com", "https://login.example.com?tenant=1"],
     "Audience": ["", "two words"],
     "JwksUrl": ["http://login.example.com/jwks.json", "login.example.com/jwks.json", "https://login.example.com"],
     "Jwks": ["keys", "[]", '{"kty": "EC"}'],
@@ -61,8 +75,8 @@ def test_a_parameter_says_what_it_is_and_what_is_right(name):
     assert parameter["ConstraintDescription"].startswith(f"{name} must be")
 
 
-@pytest.mark.parametrize("name", sorted(set(PARAMETERS) - {"Issuer"}))
-def test_every_default_but_the_issuers_passes_its_own_check(name):
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_default_passes_its_own_check(name):
     parameter = PARAMETERS[name]
     default = parameter["Default"]
     assert default in parameter.get("AllowedValues", [default])
@@ -79,22 +93,37 @@ def holds(assertion: dict[str, Any], given: dict[str, str]) -> bool:
     """The value of a rule's condition for the given parameters."""
     ((operation, operands),) = assertion.items()
     if operation == "Fn::Equals":
-        left, right = (given[side["Ref"]] if isinstance(side, dict) else side for side in operands)
+        left, right = (given.get(side["Ref"], "") if isinstance(side, dict) else side for side in operands)
         return left == right
     results = [holds(operand, given) for operand in operands]
-    return any(results) if operation == "Fn::Or" else {"Fn::Not": not results[0]}[operation]
+    return {"Fn::Or": any(results), "Fn::And": all(results), "Fn::Not": not results[0]}[operation]
+
+
+KEYS_URL = "https://login.example.com/jwks.json"
+KEY_SET = '{"keys": []}'
+IDENTITY = {"IdentityIssuer": "https://login.example.com", "IdentityClientId": "c", "IdentityJwksUrl": KEYS_URL}
+OWN = {"Issuer": "https://login.example.com"}
 
 
 @pytest.mark.parametrize(
-    ("jwks_url", "jwks", "accepted"),
+    ("auth_service", "given", "accepted"),
     [
-        ("", "", False),
-        ("https://login.example.com/jwks.json", "", True),
-        ("", '{"keys": []}', True),
-        ("https://login.example.com/jwks.json", '{"keys": []}', False),
+        ("true", IDENTITY, True),
+        ("true", IDENTITY | {"Issuer": "https://auth.example.com"}, True),
+        ("true", IDENTITY | {"IdentityIssuer": ""}, False),
+        ("true", IDENTITY | {"IdentityClientId": ""}, False),
+        ("true", IDENTITY | {"IdentityJwksUrl": ""}, False),
+        ("true", IDENTITY | {"JwksUrl": KEYS_URL}, False),
+        ("true", IDENTITY | {"Jwks": KEY_SET}, False),
+        ("false", OWN, False),
+        ("false", {"JwksUrl": KEYS_URL}, False),
+        ("false", OWN | {"JwksUrl": KEYS_URL}, True),
+        ("false", OWN | {"Jwks": KEY_SET}, True),
+        ("false", OWN | {"JwksUrl": KEYS_URL, "Jwks": KEY_SET}, False),
     ],
 )
-def test_the_issuers_keys_are_given_in_exactly_one_way(jwks_url, jwks, accepted):
-    assertions = template()["Rules"]["KeysOfTheIssuer"]["Assertions"]
-    given = {"JwksUrl": jwks_url, "Jwks": jwks}
-    assert all(holds(assertion["Assert"], given) for assertion in assertions) is accepted
+def test_who_signs_tokens_is_said_in_exactly_one_way(auth_service, given, accepted):
+    values = {"AuthService": auth_service} | given
+    rules = [rule for rule in template()["Rules"].values() if holds(rule["RuleCondition"], values)]
+    assert rules
+    assert all(holds(assertion["Assert"], values) for rule in rules for assertion in rule["Assertions"]) is accepted

@@ -7,18 +7,39 @@ import subprocess
 import pytest
 
 from layers import build
-from tests.template.reading import FUNCTIONS, ROOT, environment, function, properties, resources, template
+from tests.template.reading import (
+    AUTH_FUNCTIONS,
+    FUNCTIONS,
+    ROOT,
+    environment,
+    function,
+    properties,
+    resources,
+    template,
+)
 
 ENDPOINT = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
-EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL", "LIMITS"}
+EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 TABLE = {"TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB"}
 RUNS = {"QUEUE_URL", "GENERATION", "AWS_ENDPOINT_URL_SQS", ENDPOINT}
+CONTROL = {"CONTROL_QUEUE_URL", "AWS_ENDPOINT_URL_SQS"}
+KEYS = {"ISSUER", "AUDIENCE", "JWKS", "JWKS_URL"}
+INTROSPECTION = {f"INTROSPECTION{part}" for part in ("", "_URL", "_CLIENT", "_SECRET")} | {"PRIVILEGED_SCOPES"}
+IDENTITY = {"IDENTITY_ISSUER", "IDENTITY_CLIENT_ID", "IDENTITY_JWKS_URL", "GROUPS_CLAIM", "SCOPES", "PRIVILEGED_SCOPES"}
 ENVIRONMENTS = {
-    "Authorizer": {"ISSUER", "AUDIENCE", "JWKS", "JWKS_URL", "ALLOWED_ORIGINS"},
-    "Connect": TABLE,
-    "Message": TABLE | RUNS,
-    "Disconnect": TABLE,
-    "Worker": TABLE | RUNS | {"DEAD_LETTER_QUEUE_URL"},
+    "Authorizer": {"LIMITS", "ALLOWED_ORIGINS", "TOKEN_IN_QUERY"} | KEYS | INTROSPECTION,
+    "Connect": {"LIMITS"} | TABLE | CONTROL,
+    "Message": {"LIMITS"} | TABLE | RUNS | KEYS,
+    "Disconnect": {"LIMITS"} | TABLE,
+    "Worker": {"LIMITS", "DEAD_LETTER_QUEUE_URL"} | TABLE | RUNS,
+    "Control": {"LIMITS", ENDPOINT} | TABLE | CONTROL,
+    "Http": {"LIMITS", "ALLOWED_ORIGINS"} | TABLE | KEYS | INTROSPECTION,
+    "Auth": {"AUTH_LIMITS", "ISSUER", "AUDIENCE", "JWKS", "SIGNING_KEY", "ALLOWED_ORIGINS", "AWS_ENDPOINT_URL_KMS"}
+    | {"INTROSPECTION_CLIENT", "INTROSPECTION_SECRET"}
+    | TABLE
+    | CONTROL
+    | IDENTITY,
+    "Jwks": {"BUCKET", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_S3"},
 }
 GATEWAY_TIMEOUT_S = 29
 SDK_TIMEOUT_S = 3 * (1 + 5)  # wiring.py: three tries of connecting and reading
@@ -44,7 +65,7 @@ def test_endpoints_of_aws_services_are_declared_empty_so_that_a_laptop_can_fill_
     assert all(environment(name)[key] == "" for key in services)
 
 
-@pytest.mark.parametrize("name", ["Message", "Worker"])
+@pytest.mark.parametrize("name", ["Message", "Worker", "Control"])
 def test_frames_are_posted_to_the_stage_unless_an_endpoint_is_given(name):
     own = {"Fn::Sub": "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/${StageName}"}
     assert environment(name)[ENDPOINT] == {"Fn::If": ["EndpointGiven", {"Ref": "ManagementEndpoint"}, own]}
@@ -67,10 +88,11 @@ def test_layers_are_built_for_the_runtime_and_processor_that_the_template_has_by
 def test_a_function_is_its_folder_over_the_two_layers(name):
     assert function(name)["CodeUri"] == f"functions/{name.lower()}"
     assert function(name)["Handler"] == "app.handler"
-    assert function(name)["Layers"] == [{"Ref": "VendorLayer"}, {"Ref": "AgentsocketLayer"}]
+    own = "AuthserviceLayer" if name in AUTH_FUNCTIONS else "AgentsocketLayer"
+    assert function(name)["Layers"] == [{"Ref": "VendorLayer"}, {"Ref": own}]
 
 
-@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message", "Disconnect"])
+@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message", "Disconnect", "Http", "Auth"])
 def test_a_route_ends_before_api_gateway_gives_up_and_after_the_sdk_does(name):
     assert SDK_TIMEOUT_S < function(name)["Timeout"] < GATEWAY_TIMEOUT_S
 
@@ -184,13 +206,14 @@ def test_a_record_that_comes_back_too_often_is_kept_aside_and_heard_of():
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
-@pytest.mark.parametrize("name", ["Connect", "Disconnect", "Message", "Worker"])
+@pytest.mark.parametrize("name", ["Connect", "Disconnect", "Message", "Worker", "Control", "Http", "Auth"])
 def test_an_internal_error_is_counted_and_heard_of(name):
     """By a text that only edge.py logs: Lambda's own count of errors has every 401 in it."""
     counter, alarm = properties(f"{name}ErrorCount"), properties("InternalErrorAlarm")
     assert counter["LogGroupName"] == {"Ref": f"{name}LogGroup"}
     (text,) = re.findall(r'^{ \$\.message = ("[^"]+") }$', counter["FilterPattern"])
-    assert f"logger.error({text}" in (ROOT / "layers/agentsocket/python/agentsocket/edge.py").read_text("utf-8")
+    package = "authservice" if name == "Auth" else "agentsocket"
+    assert f"logger.error({text}" in (ROOT / f"layers/{package}/python/{package}/edge.py").read_text("utf-8")
     (counted,) = counter["MetricTransformations"]
     assert (counted["MetricNamespace"], counted["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
 
@@ -215,7 +238,120 @@ def test_local_gates_resources_and_nothing_else():
 def test_outputs_are_those_that_the_launcher_reads_and_no_secret():
     assert set(template()["Outputs"]) == {
         *("WebSocketUrl", "ManagementEndpoint", "ApiId", "StageName", "TableName", "QueueUrl", "DeadLetterQueueUrl"),
+        *("HttpUrl", "HttpApiId", "AuthUrl", "AuthApiId", "AuthTableName", "PublicKeysUrl", "KeysBucketName"),
+        *("SigningKey", "ControlQueueUrl", "ControlDeadLetterQueueUrl"),
         *(f"{name}FunctionName" for name in FUNCTIONS),
         "WorkerMapping",
     }
-    assert "Jwks" not in str(template()["Outputs"])
+    assert "resolve:" not in str(template()["Outputs"])
+    assert "IntrospectionSecret" not in str(template()["Outputs"])
+
+
+# The auth service: what it adds, and what goes with it.
+
+AUTH_RESOURCES = {
+    *("AuthApi", "AuthIntegration", "AuthRoute", "AuthStage", "AuthPermission"),
+    *("AuthFunction", "AuthRole", "AuthLogGroup", "AuthErrorCount", "AuthTable", "AuthserviceLayer"),
+    *("JwksFunction", "JwksRole", "JwksLogGroup", "PublicKeys", "KeysBucket", "IntrospectionSecret"),
+}
+
+
+def test_without_the_auth_service_nothing_of_it_is_there():
+    conditional = {name for name, found in template()["Resources"].items() if found.get("Condition") == "Exchange"}
+    assert conditional == AUTH_RESOURCES
+    only_with = {"KeysBucketPolicy": "KeysArePublic", "SigningKeyA": "HasKeyA", "SigningKeyB": "HasKeyB"}
+    assert {name: template()["Resources"][name]["Condition"] for name in only_with} == only_with
+    for condition in only_with.values():
+        assert {"Condition": "Exchange"} in template()["Conditions"][condition]["Fn::And"]
+
+
+@pytest.mark.parametrize("name", ["Http", "Auth"])
+def test_an_http_api_leaves_paths_tokens_and_cors_to_its_function(name):
+    assert properties(f"{name}Api")["ProtocolType"] == "HTTP"
+    assert "CorsConfiguration" not in properties(f"{name}Api")
+    assert properties(f"{name}Route") == {
+        "ApiId": {"Ref": f"{name}Api"},
+        "RouteKey": "$default",
+        "Target": {"Fn::Sub": f"integrations/${{{name}Integration}}"},
+    }
+    assert properties(f"{name}Integration")["PayloadFormatVersion"] == "2.0"
+    throttle = properties(f"{name}Stage")["DefaultRouteSettings"]
+    assert 0 < throttle["ThrottlingRateLimit"] <= throttle["ThrottlingBurstLimit"] <= 1000
+    log = properties(f"{name}Stage")["AccessLogSettings"]["Fn::If"][1]["Format"]
+    for carrier in ("query", "header", "authorizer"):
+        assert carrier not in log.lower()
+
+
+@pytest.mark.parametrize("name", ["Http", "Auth"])
+def test_an_http_api_may_invoke_its_function_and_nobody_else_s_may(name):
+    permission = properties(f"{name}Permission")
+    assert permission["FunctionName"] == {"Ref": f"{name}Function"}
+    assert f"${{{name}Api}}/*" in permission["SourceArn"]["Fn::Sub"]
+
+
+@pytest.mark.parametrize("name", ["Authorizer", "Message", "Http"])
+def test_keys_come_with_the_deployment_and_newer_ones_from_a_file_that_outlives_the_service(name):
+    """I4: a cold authorizer in the middle of an outage still has keys."""
+    assert environment(name)["JWKS"] == {
+        "Fn::If": ["Exchange", {"Fn::GetAtt": ["PublicKeys", "Document"]}, {"Ref": "Jwks"}]
+    }
+    condition, public, _ = environment(name)["JWKS_URL"]["Fn::If"]
+    assert condition == "KeysArePublic"
+    assert public == {"Fn::Sub": "https://${KeysBucket}.s3.${AWS::Region}.${AWS::URLSuffix}/jwks.json"}
+
+
+def test_the_public_file_is_the_only_public_thing():
+    (statement,) = properties("KeysBucketPolicy")["PolicyDocument"]["Statement"]
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": {"Fn::Sub": "${KeysBucket.Arn}/jwks.json"},
+    }
+    block = properties("KeysBucket")["PublicAccessBlockConfiguration"]
+    assert (block["BlockPublicAcls"], block["IgnorePublicAcls"]) == (True, True)
+
+
+def test_the_signing_key_comes_first_in_the_key_set_and_the_other_is_published_beside_it():
+    """I7."""
+    signing, overlapping = properties("PublicKeys")["Keys"]
+    assert signing == properties("AuthFunction")["Environment"]["Variables"]["SIGNING_KEY"]
+    assert signing == {
+        "Fn::If": ["SignWithA", {"Fn::GetAtt": ["SigningKeyA", "Arn"]}, {"Fn::GetAtt": ["SigningKeyB", "Arn"]}]
+    }
+    other = {"Fn::If": ["SignWithA", {"Fn::GetAtt": ["SigningKeyB", "Arn"]}, {"Fn::GetAtt": ["SigningKeyA", "Arn"]}]}
+    nothing = {"Ref": "AWS::NoValue"}
+    assert overlapping == {"Fn::If": ["HasKeyA", {"Fn::If": ["HasKeyB", other, nothing]}, nothing]}
+
+
+def test_one_secret_and_one_audience_for_who_asks_and_who_answers():
+    """Introspection by a generated secret, resolved into both functions at deploy time; one parameter for origins."""
+    asking, answering = environment("Authorizer"), environment("Auth")
+    assert asking["INTROSPECTION_SECRET"]["Fn::If"][1] == answering["INTROSPECTION_SECRET"]
+    assert asking["INTROSPECTION_CLIENT"] == answering["INTROSPECTION_CLIENT"]
+    for shared in ("AUDIENCE", "PRIVILEGED_SCOPES", "ALLOWED_ORIGINS", "ISSUER"):
+        assert asking[shared] == answering[shared]
+    assert environment("Http")["ALLOWED_ORIGINS"] == asking["ALLOWED_ORIGINS"]
+
+
+def test_without_the_auth_service_nobody_is_asked():
+    assert environment("Authorizer")["INTROSPECTION"] == {"Fn::If": ["Exchange", {"Ref": "Introspection"}, "none"]}
+
+
+def test_the_auth_table_expires_encrypts_restores_and_outlives_the_stack():
+    table = template()["Resources"]["AuthTable"]
+    assert table["Properties"]["KeySchema"] == [{"AttributeName": "PK", "KeyType": "HASH"}]
+    assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_the_control_queue_is_patient_and_what_it_gives_up_is_heard_of():
+    queue = properties("ControlQueue")
+    assert "FifoQueue" not in queue, "FIFO queues have no delay per message"
+    assert queue["VisibilityTimeout"] >= 6 * function("Control")["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["ControlDeadLetterQueue", "Arn"]}
+    alarm = properties("ControlDeadLetterAlarm")
+    assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["ControlDeadLetterQueue", "QueueName"]}
+    source = properties("ControlFunction")["Events"]["Due"]["Properties"]
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]

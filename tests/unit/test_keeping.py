@@ -6,17 +6,21 @@ import asyncio
 from dataclasses import replace
 
 import boto3
+import msgspec
 import pytest
 from botocore.config import Config
 
 from agentsocket.agents import Report, Text
 from agentsocket.errors import LeaseHeld, RunUnfinished, Unavailable
+from agentsocket.inputs import Revocation
+from agentsocket.keeping import Patience
 from agentsocket.limits import Limits
 from agentsocket.storage import Storage
 from agentsocket.table import Table
 from agentsocket.threadlog import Lease
+from tests.conftest import ISSUER
 from tests.fakes import Scripted
-from tests.waiting import until
+from tests.waiting import TIME_FACTOR, until
 from tests.world import World
 
 LIMITS = Limits(look_every_ms=5)
@@ -194,3 +198,59 @@ async def test_who_unsubscribes_during_a_run_gets_no_more_of_it(world, ada):
     before = len(world.sockets.events("a1"))
     await working
     assert len(world.sockets.events("a1")) == before
+
+
+async def test_a_run_whose_sign_in_has_ended_stops(running, ada, clock):
+    """J3: no further event reaches anyone, and the run ends as stopped."""
+    world, accepted, working = running
+    await until(lambda: len(world.sockets.events("a1")) == 3)
+    world.control(Revocation(ISSUER, "ada", "", int(clock())))
+    await asyncio.wait_for(working, 10 * TIME_FACTOR)
+    user = world.storage.for_user(ada)
+    assert user.run(accepted["run_id"]).state == "stopped"
+    events, _ = user.log(accepted["thread_id"]).events(after=0, limit=100)
+    assert msgspec.json.decode(events[-1].frame)["payload"]["outcome"] == "stopped"
+    said = [frame["type"] for frame in world.sockets.posted["a1"]]
+    assert said == ["user_message", "agent_started", "partial_result", "disconnect"]
+
+
+async def test_a_run_that_was_accepted_just_before_the_sign_in_ended_stops_too(world, ada, clock):
+    """The record waits in the queue while its sender is revoked: the worker sees it at its first look."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.control(Revocation(ISSUER, "ada", "", int(clock())))
+    await asyncio.wait_for(world.work(), 10 * TIME_FACTOR)
+    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "stopped"
+
+
+async def test_a_run_of_another_session_goes_on(running, ada, clock):
+    world, _, working = running
+    world.control(Revocation(ISSUER, "ada", "another", int(clock())))
+    await asyncio.sleep(0.1)
+    assert not working.done()
+
+
+async def test_a_revoked_connection_gets_no_push_though_its_row_is_there_still(running, ada, clock):
+    """J3: the worker sees the revocation itself; it need not wait for the socket to be closed."""
+    world, _, working = running
+    await until(lambda: len(world.sockets.events("a1")) == 3)
+    world.storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    await asyncio.wait_for(working, 10 * TIME_FACTOR)
+    assert [frame["type"] for frame in world.sockets.posted["a1"]] == [
+        "user_message",
+        "agent_started",
+        "partial_result",
+    ]
+
+
+async def test_patience_ends_a_wait_once_and_for_all():
+    patience = Patience(asyncio.get_running_loop().time() + 60)
+    never = asyncio.Event()
+    waiting = asyncio.create_task(patience.wait_for(never.wait()))
+    await asyncio.sleep(0)
+    patience.stop()
+    with pytest.raises(TimeoutError):
+        await waiting
+    with pytest.raises(TimeoutError):
+        await patience.wait_for(never.wait())
+    assert patience.over

@@ -63,7 +63,7 @@ async def test_another_user_gets_nothing(world, ada, bob):
 
 
 async def test_a_connection_that_is_not_live_gets_no_push(world, ada, storage, clock):
-    storage.for_user(ada).open_connection("a1", token_exp=int(clock()) + 900, token_iat=0)
+    storage.for_user(ada).connections.open("a1")
     world.send(ada, "a1", "hi", message_id="m1")
     await world.work()
     assert world.sockets.events("a1") == []
@@ -75,7 +75,7 @@ async def test_a_gone_connection_is_forgotten_and_the_run_goes_on(world, ada):
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.sockets.gone.add("a1")
     await world.work()
-    assert [c.connection_id for c in world.storage.for_user(ada).connections()] == ["a2"]
+    assert [c.connection_id for c in world.storage.for_user(ada).connections.live().connections] == ["a2"]
     assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
 
 

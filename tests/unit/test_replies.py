@@ -8,10 +8,10 @@ from agentsocket import protocol, replies
 from agentsocket.errors import Disconnect, NotFound
 from agentsocket.frames import Reply
 from agentsocket.inputs import SocketRequest
-from agentsocket.principal import of_run
+from agentsocket.principal import of_queued
 from tests.fakes import Sockets
 
-REQUEST = SocketRequest(of_run("u"), "c1", '{"type": "ping", "payload": {}, "id": "command-1"}')
+REQUEST = SocketRequest(of_queued("u"), "c1", '{"type": "ping", "payload": {}, "id": "command-1"}')
 PONG = Reply(protocol.Pong())
 
 

@@ -13,6 +13,7 @@ from agentsocket.errors import Disconnect, NotFound
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import SocketRequest
 from agentsocket.limits import Limits
+from tests.conftest import principal_of
 from tests.fakes import Scripted
 from tests.waiting import until
 from tests.world import World
@@ -57,7 +58,7 @@ async def test_who_has_everything_gets_an_empty_replay(world, thread, ada):
 
 
 async def test_hello_resumes_threads(world, thread, ada):
-    relay.connect(SocketRequest(ada, "a2"), storage=world.storage)
+    world.open(ada, "a2")
     point = {"thread_id": thread["thread_id"], "epoch": thread["epoch"], "seq": 5}
     welcome, subscribed, batch = world.say(ada, "a2", "hello", protocol=1, resume=[point])
     assert welcome["connection_id"] == "a2"
@@ -101,7 +102,8 @@ async def test_a_seq_beyond_the_log_means_a_new_epoch(world, thread, ada):
 async def test_an_expired_log_is_a_snapshot_and_never_a_hole(world, thread, ada, clock, storage):
     """D8."""
     clock.advance(LIMITS.event_row_s + 1)
-    storage.for_user(ada).open_connection("a1", token_exp=int(clock()) + 900, token_iat=0)
+    ada = principal_of("ada", clock)
+    world.open(ada, "a1")
     subscribed, snapshot = subscribe(world, ada, "a1", thread, 2)
     assert (subscribed["recovered"], subscribed["reason"]) == (False, "trimmed")
     assert snapshot["seq"] == 7
@@ -166,7 +168,12 @@ def _frames(world, who, connection_id, accepted):
 
     def step(request):
         return relay.receive(
-            request, storage=world.storage, dispatch=world.queue, agents=set(), limits=world.runtime.limits
+            request,
+            storage=world.storage,
+            dispatch=world.queue,
+            verify=world.verify,
+            agents=set(),
+            limits=world.runtime.limits,
         )
 
     assert replies.respond(step, request, Recorder(), now=lambda: 1.0) is None
@@ -180,7 +187,7 @@ async def test_another_user_s_thread_is_not_found(world, thread, bob):
         subscribe(world, bob, "b1", thread, 0)
     with pytest.raises(NotFound):
         world.say(bob, "b1", "unsubscribe", thread_id=thread["thread_id"])
-    assert world.storage.for_user(bob).connections()[0].subscriptions == {}
+    assert world.storage.for_user(bob).connections.live().connections[0].subscriptions == {}
 
 
 async def test_subscribing_on_a_lost_connection_ends_it(world, thread, ada):
@@ -198,12 +205,13 @@ async def test_the_cursor_is_written_before_the_log_is_read_and_moved_after_the_
         SocketRequest(ada, "a1", body),
         storage=world.storage,
         dispatch=world.queue,
+        verify=world.verify,
         agents=set(),
         limits=world.runtime.limits,
     )
 
     def cursor():
-        [connection] = world.storage.for_user(ada).connections()
+        [connection] = world.storage.for_user(ada).connections.live().connections
         return connection.subscriptions[thread["thread_id"]].cursor
 
     cursors = [cursor() for _ in steps]
@@ -215,13 +223,14 @@ async def test_unsubscribed_means_no_more_events(world, thread, ada):
     subscribe(world, ada, "a1", thread, 7)
     [answer] = world.say(ada, "a1", "unsubscribe", thread_id=thread["thread_id"])
     assert answer == {"thread_id": thread["thread_id"]}
-    assert world.storage.for_user(ada).connections()[0].subscriptions == {}
+    assert world.storage.for_user(ada).connections.live().connections[0].subscriptions == {}
 
 
 async def test_a_log_that_has_lost_its_beginning_is_not_replayed_from_there(world, thread, ada, clock):
     """D8: the events after a gap are there; what is before them is not, so none is sent."""
     clock.advance(LIMITS.event_row_s - 60)
-    world.storage.for_user(ada).open_connection("a1", token_exp=int(clock()) + 900, token_iat=0)
+    ada = principal_of("ada", clock)
+    world.open(ada, "a1")
     world.say(ada, "a1", "hello", protocol=1)
     world.send(ada, "a1", "later", message_id="m2", thread_id=thread["thread_id"])
     await world.work()

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+from agentsocket.connections import Connections
 from agentsocket.errors import BadRequest, Disconnect, IdempotencyConflict, NotFound
 from agentsocket.limits import Limits
 from agentsocket.storage import NewMessage, Storage, UserStorage
@@ -18,7 +19,7 @@ def message(message_id="m1", content="hi", thread_id=None, connection_id="c1"):
 
 @pytest.fixture
 def connected(adas, clock):
-    adas.open_connection("c1", token_exp=int(clock()) + 900, token_iat=int(clock()))
+    adas.connections.open("c1")
     return adas
 
 
@@ -40,7 +41,7 @@ def test_the_same_message_twice_is_one_run(connected):
 
 def test_the_same_message_from_another_connection_is_the_same_run(connected, clock):
     first = connected.accept(message())
-    connected.open_connection("c2", token_exp=int(clock()) + 900, token_iat=0)
+    connected.connections.open("c2")
     assert connected.accept(message(connection_id="c2")).run.run_id == first.run.run_id
 
 
@@ -55,11 +56,12 @@ def test_a_retry_that_has_learned_its_thread_is_no_conflict(connected):
     assert connected.accept(message(thread_id=first.run.thread_id)).duplicate is True
 
 
-def test_after_thirty_days_a_message_id_is_free_again(connected, clock):
+def test_after_thirty_days_a_message_id_is_free_again(storage, connected, clock):
     first = connected.accept(message())
     clock.advance(Limits().run_row_s + 1)
-    connected.open_connection("c1", token_exp=int(clock()) + 900, token_iat=0)
-    again = connected.accept(message(content="other"))
+    later = storage.for_user(principal_of("ada", clock))
+    later.connections.open("c1")
+    again = later.accept(message(content="other"))
     assert again.duplicate is False
     assert again.run.thread_id != first.run.thread_id
 
@@ -82,7 +84,7 @@ def test_a_message_to_another_user_s_thread_is_not_found_in_the_same_words(stora
     """E6."""
     theirs = connected.accept(message()).run.thread_id
     bobs = storage.for_user(bob)
-    bobs.open_connection("c1", token_exp=int(clock()) + 900, token_iat=0)
+    bobs.connections.open("c1")
     with pytest.raises(NotFound) as refused:
         bobs.accept(message(thread_id=theirs))
     with pytest.raises(NotFound) as absent:
@@ -92,20 +94,20 @@ def test_a_message_to_another_user_s_thread_is_not_found_in_the_same_words(stora
 
 def test_a_command_without_a_row_ends_the_connection(adas):
     for command in (
-        lambda: adas.go_live("c1", device=""),
-        lambda: adas.subscribe("c1", "t", cursor=0),
-        lambda: adas.unsubscribe("c1", "t"),
+        lambda: adas.connections.go_live("c1", device=""),
+        lambda: adas.connections.subscribe("c1", "t", cursor=0),
+        lambda: adas.connections.unsubscribe("c1", "t"),
         lambda: adas.accept(message()),
     ):
         with pytest.raises(Disconnect) as ended:
             command()
         assert (ended.value.code, ended.value.reconnect) == ("no_connection", True)
-    assert adas.connections() == []
+    assert adas.connections.live().connections == []
 
 
 def test_an_expired_token_ends_the_connection_after_the_grace(connected, clock):
     clock.advance(900 + Limits().token_grace_s)
-    assert connected.go_live("c1", device="").live
+    assert connected.connections.go_live("c1", device="").live
     clock.advance(1)
     with pytest.raises(Disconnect) as ended:
         connected.accept(message())
@@ -113,38 +115,38 @@ def test_an_expired_token_ends_the_connection_after_the_grace(connected, clock):
 
 
 def test_a_connection_lives_as_long_as_its_row(connected, clock):
-    connected.go_live("c1", device="test")
+    connected.connections.go_live("c1", device="test")
     clock.advance(Limits().connection_row_s + 1)
-    assert connected.connections() == []
+    assert connected.connections.live().connections == []
 
 
 def test_subscriptions_are_kept_with_their_generation(connected):
-    connected.go_live("c1", device="")
-    first = connected.subscribe("c1", "t", cursor=3)
-    second = connected.subscribe("c1", "t", cursor=5)
-    connected.move_cursor("c1", "t", generation=first, cursor=99)
-    [connection] = connected.connections()
+    connected.connections.go_live("c1", device="")
+    first = connected.connections.subscribe("c1", "t", cursor=3)
+    second = connected.connections.subscribe("c1", "t", cursor=5)
+    connected.connections.move_cursor("c1", "t", generation=first, cursor=99)
+    [connection] = connected.connections.live().connections
     assert connection.subscriptions["t"].cursor == 5
-    connected.move_cursor("c1", "t", generation=second, cursor=7)
-    [connection] = connected.connections()
+    connected.connections.move_cursor("c1", "t", generation=second, cursor=7)
+    [connection] = connected.connections.live().connections
     assert connection.subscriptions["t"].cursor == 7
-    connected.unsubscribe("c1", "t")
-    assert connected.connections()[0].subscriptions == {}
+    connected.connections.unsubscribe("c1", "t")
+    assert connected.connections.live().connections[0].subscriptions == {}
 
 
 def test_a_late_cursor_does_not_bring_back_a_subscription(connected):
-    generation = connected.subscribe("c1", "t", cursor=0)
-    connected.unsubscribe("c1", "t")
-    connected.move_cursor("c1", "t", generation=generation, cursor=1)
-    assert connected.connections()[0].subscriptions == {}
+    generation = connected.connections.subscribe("c1", "t", cursor=0)
+    connected.connections.unsubscribe("c1", "t")
+    connected.connections.move_cursor("c1", "t", generation=generation, cursor=1)
+    assert connected.connections.live().connections[0].subscriptions == {}
 
 
 def test_a_connection_follows_a_bounded_number_of_threads(connected):
     for number in range(Limits().max_subscriptions):
-        connected.subscribe("c1", f"t{number}", cursor=0)
+        connected.connections.subscribe("c1", f"t{number}", cursor=0)
     with pytest.raises(BadRequest):
-        connected.subscribe("c1", "one-more", cursor=0)
-    assert len(connected.connections()[0].subscriptions) == Limits().max_subscriptions
+        connected.connections.subscribe("c1", "one-more", cursor=0)
+    assert len(connected.connections.live().connections[0].subscriptions) == Limits().max_subscriptions
 
 
 def test_a_new_epoch_is_another_one(connected):
@@ -160,7 +162,7 @@ def test_a_restored_table_of_a_new_generation_has_other_epochs(dynamodb, connect
 
 def test_no_method_past_for_user_takes_a_user_or_a_key():
     """Security: what cannot be said cannot be said wrongly."""
-    for owner in (UserStorage, ThreadLog):
+    for owner in (UserStorage, Connections, ThreadLog):
         methods = [method for name, method in inspect.getmembers(owner, inspect.isfunction) if not name.startswith("_")]
         assert methods
         for method in methods:
@@ -171,7 +173,7 @@ def test_two_users_with_the_same_ids_meet_nowhere(storage, ada, bob, clock):
     """E7, for what exists: same connection, message and thread ids, every reading method."""
     adas, bobs = storage.for_user(ada), storage.for_user(bob)
     for user in (adas, bobs):
-        user.open_connection("c1", token_exp=int(clock()) + 900, token_iat=0)
+        user.connections.open("c1")
     run = adas.accept(message()).run
     assert bobs.run(run.run_id) is None
     assert bobs.accept(message()).run.run_id != run.run_id
@@ -180,12 +182,12 @@ def test_two_users_with_the_same_ids_meet_nowhere(storage, ada, bob, clock):
     with pytest.raises(NotFound):
         bobs.renew_epoch(run.thread_id)
     assert bobs.log(run.thread_id).top() == 0
-    bobs.forget_connection("c1")
-    assert [c.connection_id for c in adas.connections()] == ["c1"]
+    bobs.connections.forget("c1")
+    assert [c.connection_id for c in adas.connections.live().connections] == ["c1"]
 
 
 def test_a_user_is_who_the_principal_says(storage, clock):
     for name in ("a#b", "a*", "USER#x", "ünï", "a\x00b"):
         user = storage.for_user(principal_of(name, clock))
-        user.open_connection("c1", token_exp=int(clock()) + 900, token_iat=0)
-        assert len(user.connections()) == 1
+        user.connections.open("c1")
+        assert len(user.connections.live().connections) == 1

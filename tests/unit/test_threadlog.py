@@ -17,7 +17,7 @@ QUESTION = Line("m1", "user", "hi")
 
 @pytest.fixture
 def run(adas, clock):
-    adas.open_connection("c1", token_exp=int(clock()) + 900, token_iat=0)
+    adas.connections.open("c1")
     return adas.accept(NewMessage("m1", "hi", None, "c1", agent="", context="{}")).run
 
 

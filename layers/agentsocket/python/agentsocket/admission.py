@@ -17,10 +17,26 @@ _BEARER = "bearer."
 Verify = Callable[[str], Principal]
 
 
-def admit(upgrade: Upgrade, *, verify: Verify, origins: Collection[str]) -> Principal:
-    """The principal of an upgrade. Raises NoToken (401), or TokenRejected (403) for a bad token or a foreign Origin."""
+def admit(
+    upgrade: Upgrade, *, verify: Verify, verify_ticket: Verify, origins: Collection[str], token_in_query: bool
+) -> Principal:
+    """The principal of an upgrade. Raises NoToken (401), or TokenRejected (403) for a bad token or a foreign Origin.
+
+    `token_in_query`: this deployment takes an access token as `?token=`, although addresses end up in logs.
+    """
     _check_origin(upgrade, origins)
-    return verify(_token(upgrade))
+    carriers = [
+        *((verify, token) for token in _subprotocol_tokens(upgrade)),
+        *((verify, token) for token in _authorization_tokens(upgrade)),
+        *((verify_ticket, ticket) for ticket in upgrade.query.get("ticket", ())),
+        *((verify, token) for token in _query_tokens(upgrade, allowed=token_in_query)),
+    ]
+    if not carriers:
+        raise NoToken("no token in Sec-WebSocket-Protocol, Authorization or ?ticket=")
+    if len(carriers) > 1:
+        raise TokenRejected("more than one token")
+    [(check, token)] = carriers
+    return check(token)
 
 
 def answered_subprotocol(upgrade: Upgrade) -> str | None:
@@ -34,16 +50,18 @@ def _check_origin(upgrade: Upgrade, origins: Collection[str]) -> None:
         raise TokenRejected("the Origin is not allowed")
 
 
-def _token(upgrade: Upgrade) -> str:
-    offered = [name for name in upgrade.subprotocols() if name.startswith(_BEARER)]
-    authorizations = upgrade.headers.get("authorization", ())
-    if len(offered) > 1 or len(authorizations) > 1:
-        raise TokenRejected("more than one token")
-    if offered:
-        return offered[0].removeprefix(_BEARER)
-    if not authorizations:
-        raise NoToken("no token in Sec-WebSocket-Protocol or Authorization")
-    scheme, _, token = authorizations[0].partition(" ")
-    if scheme.lower() != "bearer":
-        raise NoToken("the Authorization scheme is not Bearer")
-    return token.strip()
+def _subprotocol_tokens(upgrade: Upgrade) -> list[str]:
+    return [name.removeprefix(_BEARER) for name in upgrade.subprotocols() if name.startswith(_BEARER)]
+
+
+def _authorization_tokens(upgrade: Upgrade) -> list[str]:
+    """Other schemes than Bearer carry no token of ours: a proxy's Basic credentials may stand beside one."""
+    authorizations = [value.partition(" ") for value in upgrade.headers.get("authorization", ())]
+    return [token.strip() for scheme, _, token in authorizations if scheme.lower() == "bearer"]
+
+
+def _query_tokens(upgrade: Upgrade, *, allowed: bool) -> list[str]:
+    tokens = list(upgrade.query.get("token", ()))
+    if tokens and not allowed:
+        raise TokenRejected("this deployment takes no token in the query")
+    return tokens

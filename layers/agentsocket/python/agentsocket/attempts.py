@@ -29,7 +29,7 @@ from agentsocket.dispatch import Dispatch
 from agentsocket.errors import LeaseLost, RunUnfinished, Unavailable
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import RunRecord
-from agentsocket.keeping import keep, watch
+from agentsocket.keeping import Patience, keep, watch
 from agentsocket.limits import Limits
 from agentsocket.publishing import Publisher
 from agentsocket.pushing import Subscribers
@@ -88,6 +88,7 @@ async def attempt(
     log = user.log(run.thread_id)
     name = run.agent or DEFAULT
     subscribers = Subscribers(run, user, gateway, runtime)
+    patience = Patience(asyncio.get_running_loop().time() + runtime.limits.run_deadline_s)
     unfinished = False
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -95,7 +96,7 @@ async def attempt(
                 run, lease, log, subscribers, agent_name=name, spawn=tasks.create_task, runtime=runtime
             )
             beside = (
-                tasks.create_task(watch(subscribers, runtime)),
+                tasks.create_task(watch(run, subscribers, patience, runtime)),
                 tasks.create_task(
                     keep(record, lease, log, publisher, taken_at=taken_at, dispatch=dispatch, runtime=runtime)
                 ),
@@ -105,7 +106,7 @@ async def attempt(
                 ending = await _give_up(record, publisher, dispatch, runtime)
             else:
                 events = runner.events(lambda: agents[name](), await _turn(run, log, runtime), name=name)
-                ending = await _answer(events, publisher, runtime.limits)
+                ending = await _answer(events, publisher, patience, runtime.limits)
             await publisher.finish(*ending)
             for task in beside:
                 task.cancel()
@@ -141,19 +142,20 @@ async def _turn(run: Run, log: ThreadLog, runtime: Runtime) -> Turn:
     return Turn(run.run_id, text, history, json.loads(run.context))
 
 
-async def _answer(events: AsyncGenerator[AgentEvent, None], publisher: Publisher, limits: Limits) -> Ending:
-    """Publish what the agent yields, until it ends, fails, or runs out of time or room."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + limits.run_deadline_s
+async def _answer(
+    events: AsyncGenerator[AgentEvent, None], publisher: Publisher, patience: Patience, limits: Limits
+) -> Ending:
+    """Publish what the agent yields, until it ends, fails, is stopped, or runs out of time or room."""
     report, room = Report(), limits.max_answer_bytes
     async with aclosing(events):
-        while loop.time() < deadline:
+        while not patience.over:
             try:
                 # The agent's time only: cutting into a write of ours would lose an event that is in the log.
-                async with asyncio.timeout_at(deadline):
-                    event = await anext(events, None)
+                event = await patience.wait_for(anext(events, None))
             except TimeoutError:
-                return "timeout", None
+                break
+            if patience.stopped:
+                break  # what came at the last moment comes too late
             if event is None:
                 return "success", _final_report(report, publisher.message_id, limits)
             if isinstance(event, Text):
@@ -165,7 +167,7 @@ async def _answer(events: AsyncGenerator[AgentEvent, None], publisher: Publisher
                 report = event
             else:
                 await _publish(publisher, event, limits)
-    return "timeout", None
+    return ("stopped" if patience.stopped else "timeout"), None
 
 
 async def _publish(publisher: Publisher, event: AgentEvent, limits: Limits) -> None:

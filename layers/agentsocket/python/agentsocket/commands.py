@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from msgspec import UNSET
 
 from agentsocket import protocol
-from agentsocket.errors import NotFound
+from agentsocket.admission import Verify
+from agentsocket.errors import BadRequest, Forbidden, NotFound, TokenRejected, Unauthorized
 from agentsocket.frames import Reply, failure
 from agentsocket.inputs import SocketRequest
 from agentsocket.limits import Limits
 from agentsocket.resuming import resume
 from agentsocket.storage import UserStorage
 
+_TOKEN = "payload.token"  # noqa: S105 (a field's name)
+
 
 def hello(command: protocol.Hello, request: SocketRequest, *, user: UserStorage, limits: Limits) -> Iterator[Reply]:
     """The connection is live from here on; then what it missed, thread by thread, 1 MB in all."""
     client = command.client
-    connection = user.go_live(request.connection_id, device=f"{client.name} {client.version}".strip())
+    connection = user.connections.go_live(request.connection_id, device=f"{client.name} {client.version}".strip())
     yield Reply(
         protocol.Welcome(
             connection_id=request.connection_id,
@@ -41,6 +44,27 @@ def hello(command: protocol.Hello, request: SocketRequest, *, user: UserStorage,
             yield Reply(failure(error))
 
 
+def refresh_token(
+    command: protocol.RefreshToken, request: SocketRequest, *, user: UserStorage, verify: Verify
+) -> Reply:
+    """The connection goes on under a newer token of the same user. Raises Unauthorized, Forbidden or BadRequest."""
+    who = request.principal
+    try:
+        newer = verify(command.token)
+    except TokenRejected:
+        raise Unauthorized("the token is not accepted", field=_TOKEN) from None
+    if newer.user != who.user:
+        raise Forbidden("the token is another user's", field=_TOKEN)
+    if not newer.scopes <= who.scopes:
+        raise Forbidden("the token has scopes that the connection does not have", field=_TOKEN)
+    if newer.expires_at <= who.expires_at:
+        raise BadRequest("the new token ends no later than the one in use", field=_TOKEN)
+    user.connections.refresh(
+        request.connection_id, token_exp=newer.expires_at, token_iat=newer.issued_at, session=newer.session
+    )
+    return Reply(protocol.TokenRefreshed(expires_at=newer.expires_at))
+
+
 def subscribe(
     command: protocol.Subscribe, request: SocketRequest, *, user: UserStorage, limits: Limits
 ) -> Iterator[Reply]:
@@ -54,5 +78,5 @@ def subscribe(
 def unsubscribe(command: protocol.Unsubscribe, request: SocketRequest, *, user: UserStorage) -> Iterator[Reply]:
     """Stop following a thread of the user's own."""
     user.thread(command.thread_id)
-    user.unsubscribe(request.connection_id, command.thread_id)
+    user.connections.unsubscribe(request.connection_id, command.thread_id)
     yield Reply(protocol.Unsubscribed(thread_id=command.thread_id))

@@ -10,18 +10,28 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from aws_lambda_powertools import Logger
 
 from agentsocket import principal
 from agentsocket.errors import NoToken, RunUnfinished, TokenRejected, Unavailable
-from agentsocket.inputs import RunRecord, RunRequest, SocketRequest, Upgrade
+from agentsocket.inputs import (
+    Check,
+    HttpAnswer,
+    HttpRequest,
+    Revocation,
+    RunRecord,
+    RunRequest,
+    SocketRequest,
+    Upgrade,
+)
 from agentsocket.principal import Principal
 
 if TYPE_CHECKING:
     from agentsocket.gateway import Gateway
+    from agentsocket.httpapi import Api
     from agentsocket.replies import Step
 
 Event = Mapping[str, Any]
@@ -51,7 +61,7 @@ def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
         except (TokenRejected, Unavailable) as error:
             logger.info("refused", reason=str(error))
             return deny(event)
-        logger.info("admitted")
+        logger.info("admitted", auth_mode=who.auth_mode)
         return _policy("Allow", event["methodArn"], who.user, who.context())
 
     def deny(event: Event) -> Answer:
@@ -67,10 +77,14 @@ def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
 
 
 def connect(step: Callable[[SocketRequest], str | None]) -> Handler:
-    """$connect: 200, naming the subprotocol that `step` returns."""
+    """$connect: 200, naming the subprotocol that `step` returns; 403 for a token that is good no more."""
 
     def open_socket(event: Event) -> Answer:
-        subprotocol = step(_socket_request(event))
+        try:
+            subprotocol = step(_socket_request(event))
+        except TokenRejected as error:
+            logger.info("refused", reason=str(error))
+            return {"statusCode": 403}
         return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else {}}
 
     return _route("CONNECT", open_socket, otherwise=lambda _event: {"statusCode": 500})
@@ -104,15 +118,23 @@ def websocket(gateway: Gateway) -> Callable[[Step], Handler]:
 
 
 def queue(step: Callable[[RunRecord], Coroutine[Any, Any, None]]) -> Handler:
-    """SQS: each record is acknowledged when `step` returns, and left in the queue when it raises."""
-
+    """The run queue: each record is acknowledged when `step` returns, and left in the queue when it raises."""
     import asyncio
 
+    return _records(lambda record: asyncio.run(step(_run_record(record))))
+
+
+def control(step: Callable[[Check | Revocation], None]) -> Handler:
+    """The control queue: each order is acknowledged when `step` returns, and left in the queue when it raises."""
+    return _records(lambda record: step(_order(record)))
+
+
+def _records(step: Callable[[Event], None]) -> Handler:
     def attempt(record: Event) -> bool:
         try:
-            asyncio.run(step(_run_record(record)))
+            step(record)
         except (RunUnfinished, Unavailable) as error:
-            logger.info("run unfinished", reason=str(error))
+            logger.info("unfinished", reason=str(error))
             return False
         return True
 
@@ -123,6 +145,28 @@ def queue(step: Callable[[RunRecord], Coroutine[Any, Any, None]]) -> Handler:
         failed = [record["messageId"] for record in event["Records"] if not succeeds(record)]
         logger.info("handled", failed=len(failed))
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+    return handler
+
+
+def http(api: Api, *, origins: Collection[str]) -> Handler:
+    """The HTTP API (payload format 2.0). CORS is ours, and on every answer: API Gateway's would miss our errors."""
+    from agentsocket import cors
+    from agentsocket.httpapi import internal
+
+    def answer(request: HttpRequest) -> HttpAnswer:
+        methods = api.methods(request.path)
+        if methods and request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            allowed = cors.preflight(request.headers.get("origin"), origins=origins, methods=methods)
+            return HttpAnswer(204, None, allowed)
+        return api.answer(request)
+
+    def handler(event: Event, _context: object) -> Answer:
+        request = _http_request(event)
+        answered = _guarded(lambda: answer(request), otherwise=internal)
+        logger.info("done", method=request.method, status=answered.status)
+        headers = {**cors.headers(request.headers.get("origin"), origins=origins), **answered.headers}
+        return _http_answer(answered, headers)
 
     return handler
 
@@ -173,7 +217,22 @@ def _upgrade(event: Event) -> Upgrade:
     """All values of all headers: API Gateway's `headers` keeps only the last of several."""
     several: Mapping[str, list[str]] = event.get("multiValueHeaders") or {}
     headers = {name.lower(): [value] for name, value in (event.get("headers") or {}).items()}
-    return Upgrade(headers | {name.lower(): values for name, values in several.items()})
+    query: Mapping[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
+    return Upgrade(headers | {name.lower(): values for name, values in several.items()}, query)
+
+
+def _http_request(event: Event) -> HttpRequest:
+    method: str = event["requestContext"]["http"]["method"]
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return HttpRequest(method, event["rawPath"], headers, event.get("queryStringParameters") or {})
+
+
+def _http_answer(answered: HttpAnswer, headers: Mapping[str, str]) -> Answer:
+    answer: Answer = {"statusCode": answered.status, "headers": {**headers, "Cache-Control": "no-store"}}
+    if answered.body is not None:
+        answer["headers"]["Content-Type"] = "application/json"
+        answer["body"] = json.dumps(answered.body)
+    return answer
 
 
 def _socket_request(event: Event) -> SocketRequest:
@@ -185,6 +244,16 @@ def _socket_request(event: Event) -> SocketRequest:
 def _run_record(record: Event) -> RunRecord:
     body = json.loads(record["body"])
     return RunRecord(RunRequest(body["user"], body["thread_id"], body["run_id"]), record["receiptHandle"])
+
+
+def _order(record: Event) -> Check | Revocation:
+    """What a message of the control queue says. Raises KeyError or TypeError for anything else."""
+    body = json.loads(record["body"])
+    if "revoke" in body:
+        said = body["revoke"]
+        return Revocation(said["iss"], said["sub"], said.get("sid", ""), int(said["not_before"]))
+    said = body["check"]
+    return Check(said["user"], said["connection_id"], int(said["number"]))
 
 
 def _policy(effect: Literal["Allow", "Deny"], resource: str, who: str, context: dict[str, str]) -> Answer:

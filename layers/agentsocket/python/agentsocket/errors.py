@@ -52,6 +52,18 @@ class TooLarge(ClientError):
     code = "too_large"
 
 
+class Unauthorized(ClientError):
+    """A token that is not accepted."""
+
+    code = "unauthorized"
+
+
+class Forbidden(ClientError):
+    """A good token, for something else."""
+
+    code = "forbidden"
+
+
 class NotFound(ClientError):
     """No such thing, or not this user's: the two are never told apart."""
 

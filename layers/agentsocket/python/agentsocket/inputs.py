@@ -1,18 +1,23 @@
-"""What reaches the system from outside, as values: made by `edge.py` from Lambda events, read by everything else."""
+"""What reaches the system from outside, as values: made by `edge.py` from Lambda events, read by everything else.
+
+And what HTTP gets back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentsocket.principal import Principal
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The WebSocket upgrade request: header names in lower case, each with all its values."""
+    """The WebSocket upgrade request: header names in lower case, each with all its values; the query's likewise."""
 
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def subprotocols(self) -> list[str]:
         """What the client lists in Sec-WebSocket-Protocol, in its order."""
@@ -30,12 +35,50 @@ class SocketRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request of the HTTP API: header names in lower case; of several values of one name, the joined ones."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What is answered: `body` becomes JSON; None is an answer without one."""
+
+    status: int
+    body: Mapping[str, Any] | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What travels through the run queue: references only, never a token or a text."""
 
     user: str
     thread_id: str
     run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What travels through the control queue from us to us: look at this connection, for the `number`-th time."""
+
+    user: str
+    connection_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What the auth service says: tokens issued up to `not_before` (seconds) are dead, of `session` or of all."""
+
+    issuer: str
+    subject: str
+    session: str
+    not_before: int
 
 
 @dataclass(frozen=True, slots=True)

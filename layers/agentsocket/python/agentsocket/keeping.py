@@ -1,4 +1,4 @@
-"""What goes on beside a running agent: renewing the worker's claims, and looking who is listening.
+"""What goes on beside a running agent: renewing the worker's claims, and looking who listens and whether to stop.
 
 Two claims hold a run: the record's invisibility in the queue and the lease on the thread. Visibility is renewed first,
 so that a record never returns while its lease is fresh. Who cannot renew both for a lease's length stops by itself.
@@ -6,17 +6,49 @@ so that a record never returns while its lease is fresh. Who cannot renew both f
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import LeaseLost, Unavailable
 from agentsocket.inputs import RunRecord
 from agentsocket.publishing import Publisher
 from agentsocket.pushing import Subscribers
+from agentsocket.rows import Run
 from agentsocket.runtime import Runtime
 from agentsocket.threadlog import Lease, ThreadLog
 
+T = TypeVar("T")
 _logger = logging.getLogger("agentsocket.keeping")
+
+
+class Patience:
+    """How long an agent may go on: until its deadline, in seconds of the event loop's clock, or until it is stopped."""
+
+    def __init__(self, deadline: float) -> None:
+        self.stopped = False
+        self._deadline = deadline
+        self._waiting: asyncio.Timeout | None = None
+
+    def stop(self) -> None:
+        """End the wait that is under way, and every later one."""
+        self.stopped = True
+        if self._waiting is not None:
+            self._waiting.reschedule(0)
+
+    @property
+    def over(self) -> bool:
+        return self.stopped or asyncio.get_running_loop().time() >= self._deadline
+
+    async def wait_for(self, event: Awaitable[T]) -> T:
+        """The event, which is the agent's. Raises TimeoutError when patience ends first."""
+        async with asyncio.timeout_at(0 if self.stopped else self._deadline) as self._waiting:
+            try:
+                return await event
+            finally:
+                self._waiting = None
 
 
 async def keep(
@@ -46,11 +78,16 @@ async def keep(
                 raise LeaseLost("the lease could not be renewed in time") from error
 
 
-async def watch(subscribers: Subscribers, runtime: Runtime) -> None:
-    """Look now and then who is connected, until cancelled. A look that fails delays pushes, and ends no run."""
+async def watch(run: Run, subscribers: Subscribers, patience: Patience, runtime: Runtime) -> None:
+    """Look now and then who is connected, and whether the run may go on, until cancelled.
+
+    A look that fails delays pushes, and ends no run.
+    """
     while True:
         try:
-            await subscribers.look()
+            live = await subscribers.look()
+            if live.revocations.cover(run.session, run.token_iat):
+                patience.stop()
         except Unavailable:
             _logger.warning("connections could not be read")
         await runtime.sleep(runtime.limits.look_every_ms / 1000)

@@ -14,11 +14,14 @@ Key = dict[str, str]
 BY_ACTIVITY = "by_activity"
 LIVE = "LIVE#"
 CONNECTION = LIVE + "CONN#"
+THREAD = "THREAD#"
+REVOKED = LIVE + "REVOKED#"
 EVENT = "EVENT#"
 MESSAGE = "MESSAGE#"
 _SEQ_DIGITS = 12
 _LAST_PART = 9999
 LAST_SEQ = 10**_SEQ_DIGITS - 1
+NOTHING: Key = {"PK": "NOTHING", "SK": "NOTHING"}  # where a health check looks: nobody's, and never written
 _NAME = re.compile(r"[A-Za-z0-9_.=-]{1,128}")  # "=": API Gateway's connection ids end in it
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -42,6 +45,20 @@ def connection(u: str, connection_id: str) -> Key:
     return _key(user(u), CONNECTION + _checked(connection_id))
 
 
+def revoked(u: str, session: str = "") -> Key:
+    """The row that says which tokens are dead: of a session, or all of the user's."""
+    return _key(user(u), REVOKED + (f"SID#{session_hash(session)}" if session else "ALL"))
+
+
+def session_hash(session: str) -> str:
+    """A session in a key: an issuer may put any characters into `sid`."""
+    return hashlib.sha256(session.encode()).hexdigest()[:32]
+
+
+def ticket(u: str, ticket_id: str) -> Key:
+    return _key(user(u), f"TICKET#{_checked(ticket_id)}")
+
+
 def run_pointer(u: str, run: str) -> Key:
     return _key(user(u), f"{LIVE}RUN#{_checked(run)}")
 
@@ -51,7 +68,7 @@ def run(u: str, run: str) -> Key:
 
 
 def thread(u: str, thread_id: str) -> Key:
-    return _key(user(u), f"THREAD#{_checked(thread_id)}")
+    return _key(user(u), THREAD + _checked(thread_id))
 
 
 def log(u: str, thread_id: str) -> str:

@@ -41,13 +41,34 @@ class Limits:
     max_subject_bytes: int = 255  # OpenID Connect Core 1.0, section 2: sub must not exceed 255 characters
     token_leeway_s: int = 30  # clocks of two services
     token_grace_s: int = 25  # an open socket outlives its token by this, to refresh in band
+    max_token_lifetime_s: int = DAY_S  # a revocation is remembered for as long: no token may outlive it
+    degraded_s: int = 5 * MINUTE_S  # a connection admitted without a look at the auth service must refresh by then
     jwks_max_bytes: int = 64 * KB
     jwks_max_keys: int = 20
     jwks_timeout_s: int = 2
     jwks_lifetime_s: int = 5 * MINUTE_S
     jwks_cooldown_s: int = MINUTE_S  # an unknown kid causes at most one fetch in this time
 
+    # Introspection (RFC 7662) and its circuit breaker, inside the authorizer's own time.
+    introspection_timeout_ms: int = 1000
+    introspection_attempts: int = 2
+    introspection_backoff_ms: int = 200  # the first wait at most, doubled each time
+    breaker_failures: int = 3
+    breaker_open_ms: int = 5000
+
+    # What is due on a quiet socket (delivery.md, Control).
+    handshake_s: int = MINUTE_S  # a socket that has not said hello by then is closed
+    expiring_notice_s: int = MINUTE_S
+    connection_age_s: int = 115 * MINUTE_S  # API Gateway closes at 120
+    check_every_s: int = 15 * MINUTE_S  # SQS delays a message by at most that
+    recheck_s: int = 2  # a socket that cannot be reached because its $connect has not returned
+
+    # HTTP.
+    max_page: int = 100
+
     # Rows (delivery.md, Rows).
+    revocation_slack_s: int = 5 * MINUTE_S  # beyond the longest token's life
+    ticket_row_s: int = 2 * MINUTE_S  # longer than a ticket lives
     connection_row_s: int = 130 * MINUTE_S
     run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
     run_pointer_s: int = 60 * MINUTE_S

@@ -1,12 +1,13 @@
 """Who is asking. The only file that constructs a `Principal`.
 
-Storage opens for a Principal and for nothing else, so whoever makes one decides whose rows are read. There are three
-sources, one function each: verified claims, the authorizer's context, and a run taken from our own queue.
+Storage opens for a Principal and for nothing else, so whoever makes one decides whose rows are read. Each source has
+one function: verified claims, the authorizer's context, and what is taken from our own queues.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated user. `issued_at` and `expires_at` are the token's, in seconds since the epoch."""
+    """An authenticated user. `issued_at` and `expires_at` are the token's, in seconds since the epoch.
+
+    `auth_mode` says whether the auth service was asked about revocation: `local` (not demanded), `live` (it was), or
+    `degraded` (it did not answer).
+    `ticket` is the id of the single-use ticket that stood for the token, still to be spent; empty without one.
+    """
 
     user: str
     subject: str = ""
@@ -24,6 +30,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     issued_at: int = 0
     expires_at: int = 0
+    auth_mode: str = "local"
+    ticket: str = ""
 
     def context(self) -> dict[str, str]:
         """The authorizer's context: API Gateway hands these strings to every later event of the connection."""
@@ -35,6 +43,8 @@ class Principal:
             "scope": " ".join(sorted(self.scopes)),
             "issued_at": str(self.issued_at),
             "expires_at": str(self.expires_at),
+            "auth_mode": self.auth_mode,
+            "ticket": self.ticket,
         }
 
 
@@ -60,6 +70,16 @@ def of_claims(claims: Mapping[str, Any]) -> Principal:
     )
 
 
+def of_ticket(claims: Mapping[str, Any]) -> Principal:
+    """The principal of a verified ticket (`tokens.verify_ticket`): it ends with the access token behind the ticket."""
+    return dataclasses.replace(of_claims(claims), expires_at=claims["access_exp"], ticket=claims["jti"])
+
+
+def checked(who: Principal, auth_mode: str) -> Principal:
+    """The same principal, after the auth service was asked about it or could not be (`introspection.py`)."""
+    return dataclasses.replace(who, auth_mode=auth_mode)
+
+
 def of_context(context: Mapping[str, str]) -> Principal:
     """The principal in the authorizer's context. Raises KeyError or ValueError if there is none."""
     return Principal(
@@ -70,12 +90,19 @@ def of_context(context: Mapping[str, str]) -> Principal:
         scopes=frozenset(context["scope"].split()),
         issued_at=int(context["issued_at"]),
         expires_at=int(context["expires_at"]),
+        auth_mode=context["auth_mode"],
+        ticket=context["ticket"],
     )
 
 
-def of_run(user: str) -> Principal:
-    """The owner of a run taken from our queue.
+def of_queued(user: str) -> Principal:
+    """The owner of what was taken from a queue of ours: a run, or a connection to look at.
 
-    Only the Message function may send there, and it writes its own principal's user.
+    Only our own functions may send there, and they write their own principal's user.
     """
     return Principal(user=user)
+
+
+def of_revocation(issuer: str, subject: str) -> Principal:
+    """The user whose tokens the auth service declares dead, by the claims that its tokens have."""
+    return Principal(user=user_id(issuer, subject))

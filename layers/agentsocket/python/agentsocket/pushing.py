@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentsocket.gateway import Delivery, Gateway
-from agentsocket.rows import Connection, LogEvent, Run
+from agentsocket.rows import Connection, Live, LogEvent, Run
 from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
 
@@ -60,15 +60,17 @@ class Subscribers:
         for lane in self._lanes.values():
             lane.changed.set()
 
-    async def look(self) -> None:
-        """Read who is connected and subscribed now: new ones get the tail, gone ones nothing more."""
-        connections: list[Connection] = await self._runtime.offload(self._user.connections)
-        following = {c.connection_id: c for c in connections if c.live and self._generation(c)}
+    async def look(self) -> Live:
+        """Read who is connected and subscribed now: new ones get the tail, gone and revoked ones nothing more."""
+        live: Live = await self._runtime.offload(self._user.connections.live)
+        listening = [c for c in live.connections if c.live and not live.revoked(c)]
+        following = {c.connection_id: c for c in listening if self._generation(c)}
         for connection_id in self._lanes.keys() - following.keys():
             self._left.add(connection_id)
             self._end(self._lanes.pop(connection_id))
         for connection in following.values():
             self._follow(connection)
+        return live
 
     async def finish(self) -> None:
         """A last look, then wait until every lane has sent the tail, a few seconds at most."""
@@ -142,7 +144,7 @@ class Subscribers:
             async with self._posting:
                 delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, event.frame)
             if delivery == "gone":
-                await self._runtime.offload(self._user.forget_connection, lane.connection_id)
+                await self._runtime.offload(self._user.connections.forget, lane.connection_id)
                 return False
             if delivery == "delivered":
                 if lane.generation == generation:

@@ -15,40 +15,56 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import msgspec
 from msgspec import UNSET
 
-from agentsocket import admission, commands, frames, principal, protocol
+from agentsocket import admission, commands, due, frames, principal, protocol
+from agentsocket.admission import Verify
 from agentsocket.agents import Agent
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, Unavailable
 from agentsocket.frames import Reply
 from agentsocket.gateway import Gateway
-from agentsocket.inputs import RunRecord, RunRequest, SocketRequest
+from agentsocket.inputs import Check, RunRecord, RunRequest, SocketRequest
 from agentsocket.limits import Limits
 from agentsocket.runtime import Runtime
+from agentsocket.schedule import Schedule
 from agentsocket.storage import NewMessage, Storage, UserStorage
 from agentsocket.threadlog import Lease
 
 _logger = logging.getLogger("agentsocket.relay")
 
 
-def connect(request: SocketRequest, *, storage: Storage) -> str | None:
-    """$connect: remember the socket. Returns the subprotocol to answer with. Nothing can be posted to it yet."""
+def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule, limits: Limits) -> str | None:
+    """$connect: remember the socket, and to look at it later. Returns the subprotocol to answer with.
+
+    Nothing can be posted to it yet. Raises TokenRejected when its ticket was used before, or its token is revoked.
+    """
     who = request.principal
-    user = storage.for_user(who)
-    user.open_connection(request.connection_id, token_exp=who.expires_at, token_iat=who.issued_at)
+    connection = storage.for_user(who).connections.open(request.connection_id)
+    first = Check(who.user, request.connection_id, connection.checks)
+    schedule.check(first, delay_s=due.first_check_s(connection, limits))
     return admission.answered_subprotocol(request.upgrade)
 
 
 def disconnect(request: SocketRequest, *, storage: Storage) -> None:
     """$disconnect: forget the socket. Best effort; 410 on the next push and TTL are the guarantee."""
-    storage.for_user(request.principal).forget_connection(request.connection_id)
+    storage.for_user(request.principal).connections.forget(request.connection_id)
 
 
 def receive(
-    request: SocketRequest, *, storage: Storage, dispatch: Dispatch, agents: Collection[str], limits: Limits
+    request: SocketRequest,
+    *,
+    storage: Storage,
+    dispatch: Dispatch,
+    verify: Verify,
+    agents: Collection[str],
+    limits: Limits,
 ) -> Iterator[Reply]:
-    """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection."""
+    """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection.
+
+    `verify` checks a newer token.
+    """
     command = frames.parse(request.body, limits=limits).payload
     user = storage.for_user(request.principal)
+    user.connections.require_authorized(request.connection_id)
     if isinstance(command, protocol.SendMessage):
         yield start_run(command, request, user=user, dispatch=dispatch, agents=agents)
     elif isinstance(command, protocol.Hello):
@@ -57,6 +73,8 @@ def receive(
         yield from commands.subscribe(command, request, user=user, limits=limits)
     elif isinstance(command, protocol.Unsubscribe):
         yield from commands.unsubscribe(command, request, user=user)
+    elif isinstance(command, protocol.RefreshToken):
+        yield commands.refresh_token(command, request, user=user, verify=verify)
     else:
         yield Reply(protocol.Pong())
 
@@ -114,7 +132,7 @@ async def execute(
 
     offload = runtime.offload
     await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
-    user = storage.for_user(principal.of_run(record.request.user))
+    user = storage.for_user(principal.of_queued(record.request.user))
     run = await offload(user.run, record.request.run_id)
     if run is None:
         _logger.error("a run without a row", extra={"run_id": record.request.run_id})

@@ -43,7 +43,7 @@ def resume(
         yield from _start_over(user, connection_id, thread, None if since is None else "epoch", limits)
         return
     log = user.log(thread_id)
-    generation = user.subscribe(connection_id, thread_id, cursor=since.seq)
+    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq)
     missed = _missed(log, since, limits, max_bytes)
     if isinstance(missed, str):
         thread = user.renew_epoch(thread_id) if missed == "epoch" else thread
@@ -51,14 +51,14 @@ def resume(
         return
     top = missed[-1].seq if missed else since.seq
     yield from _replay(thread, top, missed, limits)
-    user.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
+    user.connections.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
 
 
 def _start_over(
     user: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits
 ) -> Iterator[Reply]:
     """Subscribe from nothing, so that no cursor of another numbering keeps a worker's events back; and a snapshot."""
-    generation = user.subscribe(connection_id, thread.thread_id, cursor=0)
+    generation = user.connections.subscribe(connection_id, thread.thread_id, cursor=0)
     log = user.log(thread.thread_id)
     top = log.top()
     yield Reply(
@@ -67,7 +67,7 @@ def _start_over(
         )
     )
     yield Reply(_snapshot(user, log, thread, top, limits), thread.thread_id)
-    user.move_cursor(connection_id, thread.thread_id, generation=generation, cursor=top)
+    user.connections.move_cursor(connection_id, thread.thread_id, generation=generation, cursor=top)
 
 
 def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentsocket import keys
 from agentsocket.runs import TERMINAL, State
 
 Item = Mapping[str, Any]
@@ -21,11 +22,19 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A socket of the user. `token_exp` is its token's end, in seconds; pushes wait until it is `live`."""
+    """A socket of the user; pushes wait until it is `live`. Times are in seconds.
+
+    `token_exp` is when its authorization ends, `token_iat` and `session` say which revocations are meant for it;
+    `checks` counts the looks at it that `control.py` has taken.
+    """
 
     connection_id: str
     live: bool
     token_exp: int
+    token_iat: int = 0
+    session: str = ""
+    opened_at: int = 0
+    checks: int = 0
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
 
     @classmethod
@@ -34,7 +43,52 @@ class Connection:
             thread: Subscription(entry["cursor"], entry["generation"])
             for thread, entry in item["subscriptions"].items()
         }
-        return cls(item["connection_id"], item["state"] == "live", item["token_exp"], subscriptions)
+        return cls(
+            connection_id=item["connection_id"],
+            live=item["state"] == "live",
+            token_exp=item["token_exp"],
+            token_iat=item["token_iat"],
+            session=item["session"],
+            opened_at=item["opened_at"],
+            checks=item["checks"],
+            subscriptions=subscriptions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Revocations:
+    """Which of a user's tokens are dead: those issued up to a moment, in seconds; of all sessions, or of one."""
+
+    everything: int = -1
+    sessions: Mapping[str, int] = field(default_factory=dict)
+
+    def cover(self, session: str, issued_at: int) -> bool:
+        """Whether a token of that session (empty when it names none) is dead."""
+        return issued_at <= max(self.everything, self.sessions.get(keys.session_hash(session), -1))
+
+    @classmethod
+    def of(cls, items: Iterable[Item | None]) -> Revocations:
+        moments = {item["SK"].removeprefix(keys.REVOKED): item["not_before"] for item in items if item}
+        everything = moments.pop("ALL", -1)
+        return cls(everything, {name.removeprefix("SID#"): moment for name, moment in moments.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What goes on just now for a user: their sockets, and which tokens are dead."""
+
+    connections: list[Connection]
+    revocations: Revocations
+
+    @classmethod
+    def of(cls, items: Iterable[Item]) -> Live:
+        found = list(items)
+        connections = [Connection.of(item) for item in found if item["SK"].startswith(keys.CONNECTION)]
+        return cls(connections, Revocations.of(item for item in found if item["SK"].startswith(keys.REVOKED)))
+
+    def revoked(self, connection: Connection) -> bool:
+        """Whether that connection's token is dead."""
+        return self.revocations.cover(connection.session, connection.token_iat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +100,25 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadSummary:
+    """A line in a list of threads. Times are in milliseconds."""
+
+    thread_id: str
+    title: str
+    created_at: int
+    activity: int
+
+    @classmethod
+    def of(cls, item: Item) -> ThreadSummary:
+        return cls(item["thread_id"], item["title"], item["created_at"], item["activity"])
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One agent run. Long content is kept apart: `content` then holds its start, `content_bytes` the whole's size.
 
-    `context` is the JSON object that came with the message; `accepted_at` is in milliseconds.
+    `context` is the JSON object that came with the message; `accepted_at` is in milliseconds. `session` and `token_iat`
+    are those of the token it was sent under.
     """
 
     run_id: str
@@ -61,6 +130,8 @@ class Run:
     content_bytes: int
     sha256: str
     connection_id: str
+    session: str
+    token_iat: int
     agent: str
     context: str
     attempts: int
@@ -89,6 +160,8 @@ class Run:
             content_bytes=item["content_bytes"],
             sha256=item["sha256"],
             connection_id=item["connection_id"],
+            session=item["session"],
+            token_iat=item["token_iat"],
             agent=item["agent"],
             context=item["context"],
             attempts=item["attempts"],

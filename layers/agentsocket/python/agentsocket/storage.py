@@ -1,22 +1,21 @@
-"""A user's rows in DynamoDB: connections, threads, runs (delivery.md, Rows and Accept). A thread's log: `threadlog.py`.
+"""A user's rows in DynamoDB: threads and runs (delivery.md, Rows and Accept). Sockets: `connections.py`. A thread's
+log: `threadlog.py`.
 
-Storage opens for a `Principal`; after that no call can name another user. Every update of a connection's row demands
-that the row exists, so that a late command cannot resurrect what `$disconnect` removed.
+Storage opens for a `Principal`; after that no call can name another user.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.conditions import Attr
 
 from agentsocket import keys, texts
+from agentsocket.connections import Connections
 from agentsocket.errors import (
     BadRequest,
     ConditionFailed,
-    Disconnect,
     IdempotencyConflict,
     NotFound,
     TransactionCancelled,
@@ -24,8 +23,8 @@ from agentsocket.errors import (
 )
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
-from agentsocket.rows import Connection, Run, Thread
-from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, delete, put, update
+from agentsocket.rows import Connection, Run, Thread, ThreadSummary
+from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, put, update
 from agentsocket.threadlog import ThreadLog
 
 _TITLE_CHARACTERS = 80
@@ -67,89 +66,47 @@ class Storage:
 
     def for_user(self, principal: Principal) -> UserStorage:
         """Open one user's rows. No method past this point takes a user, a key or a filter."""
-        return UserStorage(self._table, principal.user, limits=self._limits, generation=self._generation)
+        return UserStorage(self._table, principal, limits=self._limits, generation=self._generation)
+
+    def reachable(self) -> None:
+        """Raises Unavailable when the table does not answer: one read of nothing."""
+        self._table.get(keys.NOTHING)
 
 
 class UserStorage:
-    """One user's rows."""
+    """One user's rows; the sockets among them are `connections`."""
 
-    def __init__(self, table: Table, user: str, *, limits: Limits, generation: str) -> None:
+    def __init__(self, table: Table, principal: Principal, *, limits: Limits, generation: str) -> None:
+        self.connections = Connections(table, principal, limits=limits)
         self._table = table
-        self._user = user
+        self._user = principal.user
         self._limits = limits
         self._generation = generation
-
-    # Connections.
-
-    def open_connection(self, connection_id: str, *, token_exp: int, token_iat: int) -> None:
-        """Remember a socket that is being opened. It gets no pushes before `go_live`."""
-        row = {
-            **keys.connection(self._user, connection_id),
-            "connection_id": connection_id,
-            "state": "open",
-            "token_exp": token_exp,
-            "token_iat": token_iat,
-            "subscriptions": {},
-            "expires_at": self._expiry(self._limits.connection_row_s),
-        }
-        self._table.write(put(row))
-
-    def go_live(self, connection_id: str, *, device: str) -> Connection:
-        """From now on the socket gets pushes. Raises Disconnect when it has no row, or its token has expired."""
-        return Connection.of(self._update_connection(connection_id, {"state": "live", "device": device}))
-
-    def forget_connection(self, connection_id: str) -> None:
-        """The socket is gone. Forgetting twice is no error."""
-        self._table.write(delete(keys.connection(self._user, connection_id)))
-
-    def subscribe(self, connection_id: str, thread_id: str, *, cursor: int) -> str:
-        """Follow a thread, having seen it up to `cursor`; the answer is the subscription's generation."""
-        generation = self.new_id()
-        entry = {"cursor": cursor, "generation": generation}
-        connection = self._update_connection(connection_id, {("subscriptions", thread_id): entry})
-        if len(Connection.of(connection).subscriptions) > self._limits.max_subscriptions:
-            self.unsubscribe(connection_id, thread_id)
-            raise BadRequest(f"a connection follows {self._limits.max_subscriptions} threads at most: unsubscribe one")
-        return generation
-
-    def move_cursor(self, connection_id: str, thread_id: str, *, generation: str, cursor: int) -> None:
-        """What was sent after `subscribe`. A newer subscription of the same thread keeps its own cursor."""
-        path = ("subscriptions", thread_id)
-        unchanged = PRESENT & Attr(f"subscriptions.{thread_id}.generation").eq(generation)
-        try:
-            self._table.write(
-                update(keys.connection(self._user, connection_id), sets={(*path, "cursor"): cursor}, when=unchanged)
-            )
-        except ConditionFailed:
-            return  # unsubscribed, resubscribed or disconnected meanwhile: this cursor is nobody's any more
-
-    def unsubscribe(self, connection_id: str, thread_id: str) -> None:
-        """Stop following a thread; not having followed it is no error."""
-        self._update_connection(connection_id, {}, removes=[("subscriptions", thread_id)])
-
-    def connections(self) -> list[Connection]:
-        """The user's sockets, live or about to be."""
-        page = self._table.query(keys.user(self._user), Key("SK").begins_with(keys.CONNECTION))
-        return [Connection.of(item) for item in page.items]
-
-    def _update_connection(self, connection_id: str, sets: dict[Any, Any], removes: list[Any] | None = None) -> Item:
-        operation = update(keys.connection(self._user, connection_id), sets=sets, removes=removes or [], when=PRESENT)
-        try:
-            row = self._table.write(operation, returning="ALL_NEW")
-        except ConditionFailed:
-            raise _no_connection() from None
-        self._require_fresh_token(row)
-        return row
-
-    def _require_fresh_token(self, connection: Item) -> None:
-        if self._table.now() > connection["token_exp"] + self._limits.token_grace_s:
-            raise Disconnect("token_expired", "the token has expired: refresh it and reconnect", reconnect=True)
 
     # Threads.
 
     def thread(self, thread_id: str) -> Thread:
         """Raises NotFound when there is none, it was deleted, or it is another user's."""
         return self._thread(thread_id, self._table.get(keys.thread(self._user, thread_id)))
+
+    def threads(self, *, limit: int, before: str = "") -> tuple[list[ThreadSummary], str]:
+        """The user's threads, newest activity first, and where the next page begins; empty at the end.
+
+        `before` is such an answer of an earlier call. Raises BadRequest when it is none. Read from an index, which
+        lags behind by less than a second.
+        """
+        start = self._page_start(before) if before else None
+        page = self._table.query_index(keys.BY_ACTIVITY, keys.user(self._user), limit=limit, start=start)
+        found = [ThreadSummary.of(item) for item in page.items if "deleted_at" not in item]
+        return found, f"{page.next['activity']}.{page.next['SK'].removeprefix(keys.THREAD)}" if page.next else ""
+
+    def _page_start(self, before: str) -> Item:
+        """A page mark as a key of this user, whatever is in it."""
+        activity, _, thread_id = before.partition(".")
+        try:
+            return {**keys.thread(self._user, thread_id), "activity": int(activity[:16])}
+        except ValueError:
+            raise BadRequest("no such page", field="cursor") from None
 
     def renew_epoch(self, thread_id: str) -> Thread:
         """Begin a new epoch: the numbering before it is not to be trusted. Raises NotFound."""
@@ -184,10 +141,10 @@ class UserStorage:
         One read and one write; for a message accepted before, two reads more. Raises NotFound, IdempotencyConflict,
         Unavailable, or Disconnect for an unknown or expired connection.
         """
-        known = self._admit(message)
+        sender, known = self._admit(message)
         fresh = self._thread_row(message)
         thread = known or Thread(fresh["thread_id"], self._epoch(fresh))
-        row = self._run_row(message, thread.thread_id)
+        row = self._run_row(message, thread.thread_id, sender)
         operations = [put(row, when=ABSENT | Attr("expires_at").lte(int(self._table.now())))]
         if known is None:
             operations.append(put(fresh, when=ABSENT))
@@ -216,18 +173,15 @@ class UserStorage:
             raise IdempotencyConflict("this message_id was used for another message", field="payload.message_id")
         return Accepted(run, self.thread(run.thread_id), duplicate=existing["accept_id"] != mine["accept_id"])
 
-    def _admit(self, message: NewMessage) -> Thread | None:
-        """The sender's connection and the thread, in one read."""
-        wanted = [keys.connection(self._user, message.connection_id)]
-        if message.thread_id is not None:
-            wanted.append(keys.thread(self._user, message.thread_id))
-        connection, *threads = self._table.get_many(*wanted)
-        if connection is None:
-            raise _no_connection()
-        self._require_fresh_token(connection)
-        return self._thread(message.thread_id, threads[0]) if message.thread_id is not None else None
+    def _admit(self, message: NewMessage) -> tuple[Connection, Thread | None]:
+        """The sender's connection, which may still speak, and the thread, in one read."""
+        wanted = self.connections.admission(message.connection_id)
+        of_thread = [] if message.thread_id is None else [keys.thread(self._user, message.thread_id)]
+        rows = self._table.get_many(*wanted, *of_thread)
+        sender = self.connections.admit(rows[: len(wanted)])
+        return sender, None if message.thread_id is None else self._thread(message.thread_id, rows[-1])
 
-    def _run_row(self, message: NewMessage, thread_id: str) -> Item:
+    def _run_row(self, message: NewMessage, thread_id: str, sender: Connection) -> Item:
         inline = texts.encoded_bytes(message.content) <= self._limits.inline_content_bytes
         run_id = keys.run_id(self._user, message.message_id)
         return {
@@ -242,6 +196,8 @@ class UserStorage:
             "content_bytes": len(message.content.encode()),
             "sha256": texts.sha256(message.content),
             "connection_id": message.connection_id,
+            "session": sender.session,
+            "token_iat": sender.token_iat,
             "agent": message.agent,
             "context": message.context,
             "attempts": 0,
@@ -270,10 +226,6 @@ class UserStorage:
 
     def _expiry(self, lifetime_s: int) -> int:
         return int(self._table.now()) + lifetime_s
-
-
-def _no_connection() -> Disconnect:
-    return Disconnect("no_connection", "this connection is not known any more: reconnect", reconnect=True)
 
 
 def _no_thread() -> NotFound:

@@ -49,10 +49,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of one Query in key order (or the reverse), and whether more lie beyond."""
+    """Rows of one Query in key order (or the reverse), and the key after which more lie; None at the end."""
 
     items: list[Item]
-    more: bool
+    next: Item | None
+
+    @property
+    def more(self) -> bool:
+        return self.next is not None
 
 
 def put(item: Item, *, when: ConditionBase | None = None) -> Operation:
@@ -143,9 +147,22 @@ class Table:
         if limit is not None:
             parameters["Limit"] = limit
         answer = _call(self._client.query, **parameters)
-        items = [_deserialize(item) for item in answer["Items"]]
-        kept = [item for item in items if expired or self._unexpired_item(item)]
-        return Page(kept, "LastEvaluatedKey" in answer)
+        return self._page(answer, expired=expired)
+
+    def query_index(self, index: str, partition: str, *, limit: int, start: Item | None = None) -> Page:
+        """One Query of an index with the table's partitions, newest first, after the key `start`. Lags behind."""
+        parameters: dict[str, Any] = {"ExclusiveStartKey": _serialize(start)} if start else {}
+        answer = _call(
+            self._client.query,
+            TableName=self._name,
+            IndexName=index,
+            ScanIndexForward=False,
+            KeyConditionExpression="PK = :partition",
+            ExpressionAttributeValues={":partition": _SERIALIZER.serialize(partition)},
+            Limit=limit,
+            **parameters,
+        )
+        return self._page(answer)
 
     def write(self, operation: Operation, *, returning: Literal["ALL_OLD", "ALL_NEW", "NONE"] = "NONE") -> Item:
         """Carry out one write. Raises ConditionFailed with the row in its way."""
@@ -161,6 +178,12 @@ class Table:
         """Carry out all writes or none. Raises TransactionCancelled."""
         items = [{operation.kind: {"TableName": self._name, **operation.parameters}} for operation in operations]
         _call(self._client.transact_write_items, TransactItems=items)
+
+    def _page(self, answer: Any, *, expired: bool = False) -> Page:
+        items = [_deserialize(item) for item in answer["Items"]]
+        kept = [item for item in items if expired or self._unexpired_item(item)]
+        last = answer.get("LastEvaluatedKey")
+        return Page(kept, _deserialize(last) if last else None)
 
     def _unexpired(self, raw: Any) -> Item | None:
         item = _deserialize(raw) if raw else None

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
+    from agentsocket.control import Control
     from agentsocket.dispatch import Dispatch
     from agentsocket.gateway import Gateway
+    from agentsocket.httpapi import Api
     from agentsocket.inputs import Upgrade
+    from agentsocket.jwks import Keys
     from agentsocket.principal import Principal
     from agentsocket.runtime import Runtime
+    from agentsocket.schedule import Schedule
     from agentsocket.storage import Storage
 
 _THREADS = 16  # blocking calls at once in a worker: one append, renewals, and a dozen connections' posts
@@ -35,22 +39,80 @@ def limits() -> Limits:
 
 @functools.cache
 def admit() -> Callable[[Upgrade], Principal]:
-    """Who may connect, by this deployment's issuer, audience, keys and origins."""
-    from agentsocket import admission, jwks, tokens
+    """Who may connect, by this deployment's issuer, audience, keys, origins, and demand for introspection."""
+    from agentsocket import admission, tokens
 
-    trust = settings.trust()
-    keys = (
-        jwks.InlineKeys(trust.jwks, limits=limits())
-        if trust.jwks
-        else jwks.FetchedKeys(trust.jwks_url, limits=limits())
+    return functools.partial(
+        admission.admit,
+        verify=verify(),
+        verify_ticket=_introspected(_by(tokens.verify_ticket)),
+        origins=origins(),
+        token_in_query=settings.token_in_query(),
     )
 
-    def verify(token: str) -> Principal:
-        return tokens.verify(
-            token, keys=keys, issuer=trust.issuer, audience=trust.audience, now=time.time(), limits=limits()
-        )
 
-    return functools.partial(admission.admit, verify=verify, origins=trust.origins)
+@functools.cache
+def verify() -> Callable[[str], Principal]:
+    """Who an access token stands for, asking the auth service where this deployment demands it.
+
+    What it returns raises TokenRejected, or Unavailable when it cannot be known.
+    """
+    from agentsocket import tokens
+
+    return _introspected(_by(tokens.verify))
+
+
+@functools.cache
+def verify_locally() -> Callable[[str], Principal]:
+    """Who an access token stands for, by signature and claims alone; what it returns raises as `tokens.verify` does.
+
+    The settings are checked now, the libraries loaded with the first token: few connections refresh one.
+    """
+    settings.trust()
+
+    def check(token: str) -> Principal:
+        from agentsocket import tokens
+
+        return _by(tokens.verify)(token)
+
+    return check
+
+
+def _by(rule: Callable[..., Principal]) -> Callable[[str], Principal]:
+    trust, keys = settings.trust(), _keys()
+
+    def check(token: str) -> Principal:
+        return rule(token, keys=keys, issuer=trust.issuer, audience=trust.audience, now=time.time(), limits=limits())
+
+    return check
+
+
+@functools.cache
+def _keys() -> Keys:
+    from agentsocket.jwks import Keys
+
+    trust = settings.trust()
+    return Keys(trust.jwks, trust.jwks_url, limits=limits())
+
+
+def _introspected(local: Callable[[str], Principal]) -> Callable[[str], Principal]:
+    from agentsocket import introspection
+
+    demand, privileged, active = settings.introspection().demand, settings.introspection().privileged, _active()
+
+    def check(token: str) -> Principal:
+        return introspection.check(local(token), token, demand=demand, privileged=privileged, active=active)
+
+    return check
+
+
+@functools.cache
+def _active() -> Callable[[str], bool]:
+    """One for the process: access tokens and tickets share its circuit."""
+    from agentsocket.introspection import AuthService
+
+    service = settings.introspection()
+    return AuthService(service.url, service.client, service.secret, limits=limits()).active
 
 
 @functools.cache
@@ -73,6 +135,35 @@ def dispatch(*, dead_letters: bool = False) -> Dispatch:
         queue=settings.run_queue(),
         dead_letters=settings.dead_letter_queue() if dead_letters else "",
     )
+
+
+@functools.cache
+def schedule() -> Schedule:
+    """The control queue, for what must be looked at later."""
+    from agentsocket.schedule import Schedule
+
+    return Schedule(_session().client("sqs", config=_config()), queue=settings.control_queue())
+
+
+@functools.cache
+def control() -> Control:
+    """What is due on quiet sockets."""
+    from agentsocket.control import Control
+
+    return Control(storage=storage(), schedule=schedule(), gateway=gateway(), limits=limits(), now=time.time)
+
+
+@functools.cache
+def api() -> Api:
+    """The paths of the HTTP API."""
+    from agentsocket.httpapi import Api
+
+    return Api(storage=storage(), verify=verify(), limits=limits(), now=time.time)
+
+
+def origins() -> Collection[str]:
+    """The web origins that may ask."""
+    return settings.origins()
 
 
 @functools.cache

@@ -1,0 +1,75 @@
+"""Commands: client to server. Unknown fields are refused; constraints stand in the types."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from agentsocket.protocol.payload import JSONObject, Payload
+
+# "$(?!\n)": in Python "$" alone also matches before a final newline, in ECMA-262 (JSON Schema) it does not.
+CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", max_length=64)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)", max_length=64)]
+Seq = Annotated[int, Meta(ge=0, le=10**12 - 1)]
+
+
+class Position(Payload):
+    """How far a client has seen a thread: everything up to `seq` of `epoch`."""
+
+    epoch: Annotated[str, Meta(max_length=64)]
+    seq: Seq
+
+
+class ResumePoint(Position):
+    """A thread to resume, and from where."""
+
+    thread_id: Name
+
+
+class ClientInfo(Payload):
+    """What the client calls itself, for the operator's logs."""
+
+    name: Annotated[str, Meta(max_length=64)] = ""
+    version: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Hello(Payload):
+    """The first command: makes the connection live for pushes."""
+
+    protocol: Literal[1]
+    client: ClientInfo = field(default_factory=ClientInfo)
+    resume: Annotated[list[ResumePoint], Meta(max_length=20)] = field(default_factory=list)
+
+
+class SendMessage(Payload):
+    """The command `user_message`. `message_id` is its idempotency key."""
+
+    content: Annotated[str, Meta(min_length=1)]
+    message_id: CommandId  # no dot: `<run_id>.<attempt>` is an answer's
+    thread_id: Name | UnsetType = UNSET
+    agent: Name | UnsetType = UNSET
+    context: JSONObject = field(default_factory=dict)
+
+
+class Subscribe(Payload):
+    """Follow a thread; `since` asks for what came after it."""
+
+    thread_id: Name
+    since: Position | UnsetType = UNSET
+
+
+class Unsubscribe(Payload):
+    """Stop following a thread."""
+
+    thread_id: Name
+
+
+class Ping(Payload):
+    """Keeps the connection from idling."""
+
+
+class RefreshToken(Payload):
+    """A newer token for this connection: same issuer and `sub`, strictly later `exp`, no further scopes."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]

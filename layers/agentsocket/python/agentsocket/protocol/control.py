@@ -1,0 +1,105 @@
+"""Control frames: server to client, no seq."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Raw, UnsetType
+
+from agentsocket.protocol.payload import JSONObject, Payload
+
+
+class Welcome(Payload):
+    """Answers `hello`: the connection is live. `expires_at` is the token's end, in seconds since the epoch."""
+
+    connection_id: str
+    user_id: str
+    expires_at: int
+    max_message_bytes: int
+    ping_interval_s: int
+
+
+class MessageAccepted(Payload):
+    """Answers `user_message`: the run exists and will end, whatever happens to this connection."""
+
+    thread_id: str
+    epoch: str
+    run_id: str
+    message_id: str
+    duplicate: bool
+
+
+class ActiveRun(Payload):
+    """A run under way: the text of its newest attempt so far."""
+
+    run_id: str
+    message_id: str
+    content: str
+    truncated: bool = False
+
+
+class Subscribed(Payload):
+    """Answers `subscribe`: with `recovered`, batches follow up to `seq`; without, a `thread_snapshot`."""
+
+    thread_id: str
+    epoch: str
+    seq: int
+    recovered: bool
+    reason: Literal["epoch", "trimmed", "limit"] | UnsetType = UNSET
+
+
+class Unsubscribed(Payload):
+    """Answers `unsubscribe`."""
+
+    thread_id: str
+
+
+class Batch(Payload):
+    """A page of a replay, at most 30 KB: frames as they were in the log."""
+
+    events: list[Raw]
+    more: bool
+
+
+class ThreadSnapshot(Payload):
+    """A thread as of `seq`, for who cannot replay: the newest messages, and the run under way."""
+
+    messages: list[JSONObject]
+    epoch: str
+    seq: int
+    active_run: ActiveRun | UnsetType = UNSET
+
+
+class Pong(Payload):
+    """Answers `ping`."""
+
+
+class DisconnectNotice(Payload):
+    """Why the connection is about to be closed (API Gateway cannot send a close code of ours)."""
+
+    code: str
+    reason: str
+    reconnect: bool
+    retry_after_ms: int | UnsetType = UNSET
+
+
+class ErrorNotice(Payload):
+    """A command failed; `field` names the part of the frame that is to blame."""
+
+    code: str
+    message: str
+    temporary: bool
+    field: str | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+
+
+class TokenRefreshed(Payload):
+    """Answers `refresh_token`: the connection's token now ends at `expires_at`, in seconds since the epoch."""
+
+    expires_at: int
+
+
+class TokenExpiring(Payload):
+    """The token ends soon: a `refresh_token` before `expires_at`, in seconds, keeps the connection."""
+
+    expires_at: int

@@ -1,0 +1,160 @@
+"""The three grants of the token endpoint: from a form to an answer (RFC 6749, section 5.1; RFC 8693, section 2.2.1).
+
+Each signs before it writes: when the key does not answer, nothing has happened yet and the same request may come again.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from authservice import families, forms, idtokens
+from authservice.clients import INTROSPECT, Client
+from authservice.errors import (
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    InvalidTarget,
+    UnauthorizedClient,
+)
+from authservice.families import Family, Refresh
+from authservice.forms import Form
+from authservice.idtokens import IdToken
+from authservice.limits import Limits
+from authservice.revocations import Revocations
+from authservice.settings import Identity, Issuing
+from authservice.storage import Storage, new_secret
+from authservice.tokens import Grant, Mint
+
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 (a name of RFC 8693)
+REFRESH = "refresh_token"
+CLIENT_CREDENTIALS = "client_credentials"
+_TYPE = "urn:ietf:params:oauth:token-type:"
+
+Clock = Callable[[], float]
+Answer = Mapping[str, Any]
+
+
+class Grants:
+    """What a client may be given, and for what."""
+
+    def __init__(
+        self,
+        *,
+        mint: Mint,
+        storage: Storage,
+        revocations: Revocations,
+        id_token_keys: idtokens.KeyFinder,
+        issuing: Issuing,
+        identity: Identity,
+        limits: Limits,
+        now: Clock,
+    ) -> None:
+        self._mint = mint
+        self._storage = storage
+        self._revocations = revocations
+        self._id_token_keys = id_token_keys
+        self._issuing = issuing
+        self._identity = identity
+        self._limits = limits
+        self._now = now
+
+    # An ID token for the first tokens of a new family.
+
+    def exchange(self, form: Form) -> Answer:
+        """RFC 8693 for ID tokens. Raises InvalidRequest, InvalidGrant, InvalidScope, InvalidTarget, InvalidClient."""
+        self._check_exchange(form)
+        id_token = idtokens.verify(
+            forms.required(form, "subject_token"),
+            keys=self._id_token_keys,
+            identity=self._identity,
+            now=self._now(),
+            limits=self._limits,
+        )
+        groups = idtokens.groups(id_token.claims, self._issuing.groups_claim)
+        granted = _narrowed(self._issuing.scopes | (groups & self._issuing.privileged), form)
+        issued = self._storage.repeat(lambda: self._begin(id_token, granted))
+        return {**issued, "issued_token_type": _TYPE + "access_token"}
+
+    def _check_exchange(self, form: Form) -> None:
+        if forms.required(form, "subject_token_type") != _TYPE + "id_token":
+            raise InvalidRequest("subject_token_type must be that of an ID token")
+        if form.get("requested_token_type", _TYPE + "access_token") != _TYPE + "access_token":
+            raise InvalidRequest("only access tokens are issued")
+        if "actor_token" in form or "actor_token_type" in form:
+            raise InvalidRequest("nobody acts for another here: actor_token is not accepted")
+        if form.get("audience", self._issuing.audience) != self._issuing.audience or "resource" in form:
+            raise InvalidTarget("tokens are issued for one audience only")
+        if form.get("client_id", self._identity.client_id) != self._identity.client_id:
+            raise InvalidClient("the client is unknown")
+
+    def _begin(self, id_token: IdToken, scopes: frozenset[str]) -> Answer:
+        used, user = self._storage.exchanged(id_token.subject, id_token.digest)
+        if used:
+            raise InvalidGrant("the ID token was exchanged before")
+        started = families.issue_time(user, self._now())
+        sid = secrets.token_urlsafe(16)
+        family = Family(sid, id_token.subject, self._identity.client_id, scopes, started, revoked=False, notified=False)
+        access, secret = self._signed(family, scopes, started), new_secret()
+        self._storage.begin(family, user, secret, id_token=id_token.digest)
+        return self._answer(access, scopes, started, refresh_token=secret)
+
+    # A refresh token for the next.
+
+    def refresh(self, form: Form) -> Answer:
+        """RFC 6749, section 6, with rotation. Raises InvalidGrant whatever the reason, InvalidRequest, InvalidScope."""
+        token = forms.required(form, "refresh_token")
+        return self._storage.repeat(lambda: self._rotate(token, form))
+
+    def _rotate(self, token: str, form: Form) -> Answer:
+        used = self._storage.refresh(token)
+        if used is None or form.get("client_id", used.family.client_id) != used.family.client_id:
+            raise _refused()
+        self._require_alive(used)
+        scopes = _narrowed(used.family.scopes, form)
+        issued_at, secret = families.issue_time(used.user, self._now()), new_secret()
+        access = self._signed(used.family, scopes, issued_at)
+        self._storage.rotate(used, secret, issued_at=issued_at)
+        return self._answer(access, scopes, issued_at, refresh_token=secret)
+
+    def _require_alive(self, used: Refresh) -> None:
+        """The family is in force and the token may be used. One that comes back too late ends its family."""
+        if families.dead(used.family, used.user):
+            self._revocations.finish(used.family, used.user)
+            raise _refused()
+        if families.judge(used.used_ms, used.successor_used, now=self._now(), limits=self._limits) == "theft":
+            self._revocations.end(used.family)
+            raise _refused()
+
+    # A client's own token.
+
+    def client_credentials(self, client: Client, form: Form) -> Answer:
+        """RFC 6749, section 4.4: a token for this service itself. Raises InvalidScope, UnauthorizedClient."""
+        grantable = client.scopes - {INTROSPECT}
+        if not grantable:
+            raise UnauthorizedClient("this client has no scope that tokens carry")
+        scopes, now = _narrowed(grantable, form), self._now()
+        return self._answer(self._mint.service(client.client_id, scopes, now=now), scopes, int(now))
+
+    def _signed(self, family: Family, scopes: frozenset[str], issued_at: int) -> str:
+        return self._mint.access(Grant(family.subject, family.sid, family.client_id, scopes), issued_at=issued_at)
+
+    def _answer(self, access: str, scopes: frozenset[str], issued_at: int, **more: str) -> Answer:
+        expires_in = issued_at + self._limits.access_token_s - int(self._now())
+        scope = " ".join(sorted(scopes))
+        return {"access_token": access, "token_type": "Bearer", "expires_in": expires_in, "scope": scope, **more}
+
+
+def _narrowed(granted: frozenset[str], form: Form) -> frozenset[str]:
+    """The scope that was asked for, or all that is granted (RFC 6749, section 3.3). Raises InvalidScope."""
+    wanted = frozenset(form["scope"].split()) if "scope" in form else granted
+    if not wanted or not wanted <= granted:
+        raise InvalidScope("more scope was asked for than is granted")
+    return wanted
+
+
+def _refused() -> InvalidGrant:
+    """The one thing said of a refresh token that is not accepted, whatever the reason."""
+    return InvalidGrant("the refresh token is not valid")

@@ -1,0 +1,51 @@
+"""What comes in and goes out, as values: made by `edge.py` from Lambda events, read and answered by everything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, section 5.1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request: header names in lower case, and the body as it was on the wire."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP answer; an empty body has no content type."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+
+
+Endpoint = Callable[[Request], Response]
+Routes = Mapping[str, Mapping[str, Endpoint]]
+
+
+def answer(content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer that nobody keeps, unless `headers` say otherwise."""
+    json_type = {"Content-Type": "application/json"}
+    body = json.dumps(content, separators=(",", ":"))
+    return Response(status, {**json_type, **(NO_STORE if headers is None else headers)}, body)
+
+
+def public(body: str, *, max_age_s: int) -> Response:
+    """JSON text that anybody may keep for a while."""
+    headers = {"Content-Type": "application/json", "Cache-Control": f"public, max-age={max_age_s}"}
+    return Response(200, headers, body)
+
+
+def empty(status: int) -> Response:
+    """An answer without content."""
+    return Response(status, NO_STORE)

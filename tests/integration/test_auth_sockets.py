@@ -1,0 +1,193 @@
+"""Open sockets whose token is refreshed, runs out or is revoked (J2, J3, C3, and protocol.md, refresh_token)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import jwt
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from agentsocket import keys
+from tests.integration.breaking import held
+from tests.integration.conftest import STRICT_LIMITS
+from tests.integration.deployment import is_last
+from tests.waiting import until
+
+GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
+
+# Twenty models with names of many words make an answer that takes seven seconds to say.
+LONG = "\n".join(
+    f"2026-01-05T09:00:00Z,{' '.join(f'{letter}{number:02}' for letter in 'abcdefghijklmno')},1000,200,{number + 1}.00"
+    for number in range(20)
+)
+
+
+def short_lived(deployment, name, ttl_s):
+    """A token of a real sign-in that ends in a few seconds, and the sign-in."""
+    login = deployment.login(name)
+    real = jwt.decode(login["access_token"], options={"verify_signature": False})
+    claims = {claim: real[claim] for claim in ("sid", "client_id", "scope", "iat")}
+    return deployment.token(name, exp=int(time.time()) + ttl_s, **claims), login
+
+
+async def ending(socket):
+    """The disconnect frame, and that the socket is closed after it without another word."""
+    said = await socket.until(lambda frame: frame["type"] == "disconnect")
+    with pytest.raises(ConnectionClosed):
+        await socket.receive()
+    return said["payload"]["code"], said["payload"]["reconnect"]
+
+
+async def log_of(deployment, name, thread):
+    """The events of a user's thread, from its log."""
+    async with deployment.live(name) as reader:
+        subscribed = await reader.ask("subscribe", thread_id=thread)
+        epoch = subscribed["payload"]["epoch"]
+        await reader.ask("subscribe", thread_id=thread, since={"epoch": epoch, "seq": 0})
+        batch = await reader.until(lambda frame: frame["type"] == "batch")
+        return batch["payload"]["events"]
+
+
+# --- in time
+
+
+async def test_a_socket_lives_on_with_a_token_that_was_refreshed_in_band(strict):
+    """D1, J2: told in time, refreshed mid-run, and the end of the first token passes unnoticed."""
+    token, login = short_lived(strict, "ada", NOTICE_S + 2)
+    expires = jwt.decode(token, options={"verify_signature": False})["exp"]
+    async with strict.socket(token) as socket:
+        welcome = await socket.ask("hello", protocol=1)
+        assert welcome["payload"]["expires_at"] == expires
+        expiring = await socket.until(lambda frame: frame["type"] == "token_expiring")
+        assert expiring["payload"]["expires_at"] == expires
+        assert expires - NOTICE_S - 1 < expiring["timestamp"] / 1000 < expires
+        accepted = await socket.ask("user_message", content=LONG, message_id="long-0")
+        newer = strict.refresh(login["refresh_token"]).json()["access_token"]
+        refreshed = await socket.ask("refresh_token", token=newer)
+        assert refreshed["type"] == "token_refreshed"
+        assert refreshed["payload"]["expires_at"] > expires + 800
+        events = await socket.events_of(accepted["payload"]["run_id"])
+        assert (await socket.ask("ping"))["type"] == "pong"
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["timestamp"] / 1000 > expires + GRACE_S, "the run outlived the first token"
+    assert not [frame for frame in socket.seen if frame["type"] == "disconnect"]
+
+
+REFUSED = {
+    "another user's": lambda deployment: deployment.token("eve"),
+    "no later than the one in use": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 60),
+    "of another audience": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 950, aud="another"),
+    "with more scope": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 950, scope="chat admin"),
+    "expired": lambda deployment: deployment.token("rolf", exp=int(time.time()) - 90),
+    "an ID token": lambda deployment: deployment.issuer.id_token("rolf", ttl_s=2000),
+    "nonsense": lambda _: "nonsense",
+}
+
+
+@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED)
+async def test_a_token_that_does_not_fit_refreshes_nothing_and_the_socket_stays(deployment, bad):
+    """protocol.md, refresh_token: same issuer and subject, a later end, no more scope."""
+    async with deployment.live("rolf") as socket:
+        answer = await socket.ask("refresh_token", token=bad(deployment))
+        assert answer["type"] == "error"
+        assert (await socket.ask("ping"))["type"] == "pong"
+
+
+async def test_a_revoked_token_refreshes_nothing(deployment):
+    """C3: not even on a socket of a session that is alive."""
+    spare = deployment.login("rosa")["access_token"]
+    deployment.revoke(spare)
+    await until(lambda: deployment.threads(spare).status == 401)
+    early = deployment.token("rosa", exp=int(time.time()) + 300)
+    async with deployment.socket(early) as socket:
+        await socket.ask("hello", protocol=1)
+        answer = await socket.ask("refresh_token", token=spare)
+        assert answer["type"] in ("error", "disconnect")
+
+
+# --- too late
+
+
+async def test_after_its_token_s_end_and_grace_a_socket_gets_nothing_more(strict):
+    """J2: one on which a run is streaming all the while, and one that is quiet."""
+    await asyncio.gather(streaming_beyond_its_end(strict), quiet_beyond_its_end(strict))
+
+
+async def streaming_beyond_its_end(strict):
+    token, _ = short_lived(strict, "jack", NOTICE_S + 1)
+    expires = jwt.decode(token, options={"verify_signature": False})["exp"]
+    async with strict.socket(token) as socket:
+        await socket.ask("hello", protocol=1)
+        await socket.until(lambda frame: frame["type"] == "token_expiring")
+        accepted = await socket.ask("user_message", content=LONG, message_id="long-1")
+        assert await ending(socket) == ("token_expired", True)
+    events = [frame for frame in socket.seen if "seq" in frame]
+    assert events[0]["type"] == "user_message"
+    assert expires < events[-1]["timestamp"] / 1000 <= expires + GRACE_S + 1
+    assert not is_last(events[-1])
+    async with strict.live("jack") as again:
+        since = {"epoch": accepted["payload"]["epoch"], "seq": events[-1]["seq"]}
+        await again.ask("subscribe", thread_id=accepted["payload"]["thread_id"], since=since)
+        await again.until(lambda frame: any(map(is_last, frame["payload"].get("events", [frame]))))
+
+
+async def quiet_beyond_its_end(strict):
+    """Nobody sends anything: the control queue wakes by itself."""
+    token, _ = short_lived(strict, "quinn", NOTICE_S + 1)
+    async with strict.socket(token) as socket:
+        await socket.ask("hello", protocol=1)
+        assert await ending(socket) == ("token_expired", True)
+    assert [frame["type"] for frame in socket.seen[1:]] == ["token_expiring", "disconnect"]
+
+
+# --- revoked
+
+
+async def test_a_user_who_is_logged_out_mid_stream_hears_no_more_and_the_run_stops(deployment):
+    """J3."""
+    token = deployment.login("june")["access_token"]
+    async with deployment.socket(token) as socket:
+        await socket.ask("hello", protocol=1)
+        accepted = await socket.ask("user_message", content=LONG, message_id="long-2")
+        await socket.until(lambda frame: frame["type"] == "partial_result")
+        assert deployment.logout(token).status == 204
+        assert await ending(socket) == ("revoked", False)
+    assert not [frame for frame in socket.seen if is_last(frame)]
+    thread = accepted["payload"]["thread_id"]
+    events = await log_of(deployment, "june", thread)
+    while not is_last(events[-1]):
+        events = await log_of(deployment, "june", thread)
+    completed = next(event for event in events if event["type"] == "agent_completed")
+    assert completed["payload"]["outcome"] == "stopped"
+    assert "final_report" not in [event["type"] for event in events]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_logout_finds_a_socket_whose_connect_is_under_way(strict, tmp_path, when):
+    """C3: `before` its row is written, it reads the revocation; `after`, the revocation reads it."""
+    token = strict.login(f"cora-{when}")["access_token"]
+    with held(strict, "connect", tmp_path, when=when) as connect:
+        opening = asyncio.create_task(opened(strict, token))
+        await until(connect.begun.exists)
+        assert strict.logout(token).status == 204
+        await until(lambda: control_has_heard(strict, f"cora-{when}"))
+        connect.release()
+        assert await opening == {"before": 403, "after": ("revoked", False)}[when]
+
+
+def control_has_heard(deployment, name):
+    """Whether agentsocket itself knows that the user's tokens are dead, without asking the auth service."""
+    key = {part: {"S": text} for part, text in keys.revoked(deployment.user_id(name)).items()}
+    table = deployment.facts["outputs"]["TableName"]
+    return "Item" in deployment.aws("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+
+
+async def opened(deployment, token):
+    """What becomes of a socket that says nothing: the status that refused it, or how it ended."""
+    try:
+        async with deployment.socket(token) as socket:
+            return await ending(socket)
+    except InvalidStatus as refusal:
+        return refusal.response.status_code
