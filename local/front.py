@@ -81,7 +81,7 @@ class Front:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def attach(self, api_id: str) -> None:
-        """Serve a deployed API from now on. Raises Unable if it has more than a `$default` route to a function."""
+        """Serve a deployed API from now on. Raises Unable if not all of its routes lead to one function."""
         self._route = await asyncio.to_thread(read_route, self._client, api_id)
 
     async def stop(self) -> None:
@@ -126,11 +126,15 @@ def received(request: web.Request, body: bytes, port: int) -> http_event.Request
 
 
 def read_route(client: "ApiGatewayV2Client", api_id: str) -> Route:
-    """The function behind an API's one route. Blocks on the network."""
+    """The function behind an API's routes, which all lead to one: others only have a throttle of their own.
+
+    Blocks on the network.
+    """
     routes = client.get_routes(ApiId=api_id)["Items"]
-    if [route["RouteKey"] for route in routes] != [http_event.ROUTE]:
-        raise Unable(f"API {api_id} has other routes than $default, the only one emulated here.")
-    wanted = routes[0].get("Target", "").removeprefix("integrations/")
+    targets = {route.get("Target", "") for route in routes}
+    if len(targets) != 1 or http_event.ROUTE not in {route["RouteKey"] for route in routes}:
+        raise Unable(f"API {api_id} has routes that lead elsewhere than $default, which is not emulated here.")
+    wanted = targets.pop().removeprefix("integrations/")
     integrations = client.get_integrations(ApiId=api_id)["Items"]
     for integration in integrations:
         found = FUNCTION.fullmatch(integration.get("IntegrationUri", ""))

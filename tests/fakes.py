@@ -35,12 +35,16 @@ class Clock:
 
 @dataclass
 class Sockets:
-    """@connections: remembers what each connection was sent; connections in `gone` answer 410, those in `busy` 429."""
+    """@connections: remembers what each connection was sent; those in `gone` answer 410, in `busy` 429.
+
+    Those in `stuck` answer 429 to being closed.
+    """
 
     posted: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     gone: set[str] = field(default_factory=set)
     busy: set[str] = field(default_factory=set)
     closed: list[str] = field(default_factory=list)
+    stuck: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
 
     def post(self, connection_id: str, frame: bytes) -> Delivery:
@@ -52,9 +56,12 @@ class Sockets:
         self.posted[connection_id].append(msgspec.json.decode(frame))
         return "delivered"
 
-    def close(self, connection_id: str) -> None:
+    def close(self, connection_id: str) -> Delivery:
+        if connection_id in self.stuck:
+            return "throttled"
         self.closed.append(connection_id)
         self.gone.add(connection_id)
+        return "delivered"
 
     def events(self, connection_id: str) -> list[dict[str, Any]]:
         """The stream events a connection got, in order."""
@@ -94,8 +101,11 @@ class Schedule:
     """The control queue: checks wait with the delay they were given."""
 
     planned: list[tuple[Check, int]] = field(default_factory=list)
+    failing: bool = False
 
     def check(self, check: Check, *, delay_s: int) -> None:
+        if self.failing:
+            raise Unavailable("the control queue does not answer")
         self.planned.append((check, delay_s))
 
 

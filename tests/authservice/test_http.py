@@ -28,6 +28,7 @@ def send_form(auth, body, *, path="/oauth/token", content_type=FORM, **options):
 
 # Bodies.
 
+TOO_MANY = "&".join(["grant_type=refresh_token", "refresh_token=x", *(f"p{n}=1" for n in range(31))])
 BAD_BODIES = {
     "nothing": ({}, "invalid_request"),
     "no body": ({"body": None}, "invalid_request"),
@@ -48,7 +49,7 @@ BAD_BODIES = {
     "JSON called a form": ({"body": '{"grant_type": "refresh_token"}'}, "invalid_request"),
     "no content type": ({"body": "grant_type=refresh_token", "content_type": ""}, "invalid_request"),
     "another content type": ({"body": "grant_type=x", "content_type": "multipart/form-data"}, "invalid_request"),
-    "too many parameters": ({"body": "&".join(f"p{n}=1" for n in range(33))}, "invalid_request"),
+    "too many parameters": ({"body": TOO_MANY}, "invalid_request"),
     "base64 that is none": ({"body": "???", "encoded": True}, "invalid_request"),
     "base64 of what is not UTF-8": (
         {"body": base64.b64encode(b"\xff=\xff").decode(), "encoded": True},
@@ -279,9 +280,12 @@ def test_a_signing_key_that_is_not_the_published_one_gives_out_nothing(auth, mon
     assert auth.rows() == []
 
 
-@pytest.mark.parametrize("code", ["KMSInternalException", "ThrottlingException", "KeyUnavailableException"])
-def test_a_key_service_under_stress_is_an_outage(auth, code):
-    auth.kms.status, auth.kms.error = 400, code
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "KMSInternalException"), (400, "ThrottlingException"), (503, "Anything"), (500, "InternalFailure")],
+)
+def test_a_key_service_under_stress_is_an_outage(auth, status, code):
+    auth.kms.status, auth.kms.error = status, code
     answer = auth.call.exchange(auth.issuer.id_token(now=auth.clock()))
     auth.kms.error = "KMSInternalException"
     assert answer.error == (503, "temporarily_unavailable")

@@ -8,6 +8,11 @@ import jwt
 import pytest
 
 from authservice import wiring
+from authservice.clients import Clients
+from authservice.errors import InvalidClient
+from authservice.inputs import Request
+from authservice.settings import Introspector
+from authservice.table import Table
 from tests.authservice.calling import FORM
 from tests.authservice.conftest import GATEKEEPER, SESSION, URL, caller
 
@@ -92,6 +97,69 @@ def test_another_deployment_s_token_of_the_same_key_is_inactive(auth, monkeypatc
             other = caller(wiring.service(now=auth.clock))
             answer = other.post("/oauth/introspect", basic=GATEKEEPER, token=token)
         assert answer.json == {"active": False}
+
+
+ODD = {
+    "no type": {"typ": None},
+    "an ID token's type": {"typ": "JWT"},
+    "a media type": {"typ": "application/at+jwt"},
+    "a service's ticket": {"typ": "ticket+jwt", "sub": "client:ops", "aud": URL},
+    "for this service": {"aud": URL},
+    "a service for users' audience": {"sub": "client:ops"},
+    "several audiences": {"aud": ["agentsocket", URL]},
+    "another issuer": {"iss": "https://other.example"},
+    "no subject": {"sub": None},
+    "a number as subject": {"sub": 7},
+    "no session": {"sid": None},
+    "a number as session": {"sid": 7},
+    "no expiry": {"exp": None},
+    "expiry as text": {"exp": "1900000000"},
+    "no scope": {"scope": None},
+    "scope as list": {"scope": ["chat"]},
+    "no id": {"jti": None},
+    "an unknown session": {"sid": "unknown"},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_what_our_key_signed_but_this_service_never_gives_out_is_inactive(auth, odd):
+    """Tokens of different kinds have one key: what tells them apart must be looked at."""
+    token = auth.sign_in("ada")["access_token"]
+    headers = {**jwt.get_unverified_header(token), "typ": odd.get("typ", "at+jwt")}
+    claims = {name: value for name, value in {**claims_of(token), **odd}.items() if value is not None}
+    signed = jwt.encode(claims, auth.kms.keys["signing-key"], "ES256", headers=headers)
+    answer = auth.call.post("/oauth/introspect", basic=GATEKEEPER, token=signed)
+    assert answer.body == '{"active":false}'
+    assert auth.logout(signed).error == (401, "invalid_token")
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"7", b"null", b"{", b"\xff", b""])
+def test_claims_of_our_key_that_are_none_are_inactive(auth, payload):
+    header = jwt.get_unverified_header(auth.sign_in("ada")["access_token"])
+    signed = jwt.PyJWS().encode(payload, auth.kms.keys["signing-key"], "ES256", headers=header)
+    assert auth.introspect(signed) == {"active": False}
+
+
+class NoRows(Table):
+    """A table without rows, which remembers what was looked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def get(self, *keys):
+        self.asked += keys
+        return [None for _ in keys]
+
+
+@pytest.mark.parametrize("client_id", ["x" * 65, "x" * 3000, "a b", "a#b", ""])
+def test_an_id_that_no_client_can_have_is_not_looked_up(client_id):
+    """A key of DynamoDB has 2 KB at most, and a longer one is refused with an error that would be ours."""
+    table = NoRows()
+    known = Clients(table, built_in=Introspector("", ""))
+    for asked, looked_up in ((client_id, []), ("ops", ["CLIENT#ops"])):
+        with pytest.raises(InvalidClient):
+            known.authenticate(Request("POST", "/oauth/introspect", basic(asked, "x")))
+        assert table.asked == looked_up
 
 
 def basic(client_id, secret):

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from agentsocket import keys
 from tests.integration.breaking import held
 from tests.integration.conftest import STRICT_LIMITS
-from tests.integration.deployment import is_last
+from tests.integration.deployment import PATIENCE_S, is_last
 from tests.waiting import until
 
 GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
@@ -34,7 +34,8 @@ def short_lived(deployment, name, ttl_s):
 
 async def ending(socket):
     """The disconnect frame, and that the socket is closed after it without another word."""
-    said = await socket.until(lambda frame: frame["type"] == "disconnect")
+    async with asyncio.timeout(PATIENCE_S):
+        said = await socket.until(lambda frame: frame["type"] == "disconnect")
     with pytest.raises(ConnectionClosed):
         await socket.receive()
     return said["payload"]["code"], said["payload"]["reconnect"]

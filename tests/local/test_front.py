@@ -222,7 +222,7 @@ async def test_a_port_in_use_is_one_sentence(ministack):
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"), [({"route": "GET /"}, "other routes"), ({"payload": "1.0"}, "format 2.0")]
+    ("changed", "said"), [({"route": "GET /"}, "lead elsewhere"), ({"payload": "1.0"}, "format 2.0")]
 )
 async def test_an_api_that_is_not_emulated_is_refused(front, ministack, changed, said):
     function = make_function(ministack.access, TOLD_BY_A_HEADER, name=next(iter(changed)))

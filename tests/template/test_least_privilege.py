@@ -9,7 +9,6 @@ POSTING = {("execute-api:ManageConnections", f"{CONNECTIONS}/POST/@connections/*
 CLOSING = {("execute-api:ManageConnections", f"{CONNECTIONS}/DELETE/@connections/*")}
 SENDING = {("sqs:SendMessage", "RunQueue.Arn")}
 SCHEDULING = {("sqs:SendMessage", "ControlQueue.Arn")}
-SIGNING_KEY = "SignWithA: SigningKeyA.Arn or SigningKeyB.Arn"
 RECEIVING = {
     (f"sqs:{action}", "RunQueue.Arn")
     for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes")
@@ -30,14 +29,14 @@ ALLOWED = {
     | RECEIVING
     | POSTING
     | {("sqs:SendMessage", "DeadLetterQueue.Arn")},
-    "Control": rows("BatchGetItem", "DeleteItem", "PutItem", "Query", "UpdateItem")
+    "Control": rows("DeleteItem", "PutItem", "Query", "UpdateItem")
     | {(f"sqs:{action}", "ControlQueue.Arn") for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}
     | SCHEDULING
     | POSTING
     | CLOSING,
     "Http": rows("BatchGetItem", "GetItem") | rows("Query", table="${Table.Arn}/index/by_activity"),
     "Auth": rows("BatchGetItem", "PutItem", "UpdateItem", table="AuthTable.Arn")
-    | {("kms:Sign", SIGNING_KEY)}
+    | {("kms:Sign", "HasKeyA: SigningKeyA.Arn"), ("kms:Sign", "HasKeyB: SigningKeyB.Arn")}
     | SCHEDULING,
     "Jwks": {
         ("kms:GetPublicKey", "HasKeyA: SigningKeyA.Arn"),

@@ -114,7 +114,7 @@ def test_every_log_group_forgets():
     }
 
 
-@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message"])
+@pytest.mark.parametrize("name", ["Authorizer", "Connect", "Message", "Control", "Auth"])
 def test_what_must_answer_can_have_concurrency_of_its_own(name):
     reserved = {"Fn::If": ["ReserveConcurrency", {"Ref": "ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
     assert function(name)["ReservedConcurrentExecutions"] == reserved
@@ -206,7 +206,9 @@ def test_a_record_that_comes_back_too_often_is_kept_aside_and_heard_of():
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
-@pytest.mark.parametrize("name", ["Connect", "Disconnect", "Message", "Worker", "Control", "Http", "Auth"])
+@pytest.mark.parametrize(
+    "name", ["Authorizer", "Connect", "Disconnect", "Message", "Worker", "Control", "Http", "Auth"]
+)
 def test_an_internal_error_is_counted_and_heard_of(name):
     """By a text that only edge.py logs: Lambda's own count of errors has every 401 in it."""
     counter, alarm = properties(f"{name}ErrorCount"), properties("InternalErrorAlarm")
@@ -251,6 +253,7 @@ def test_outputs_are_those_that_the_launcher_reads_and_no_secret():
 
 AUTH_RESOURCES = {
     *("AuthApi", "AuthIntegration", "AuthRoute", "AuthStage", "AuthPermission"),
+    *("AuthIntrospectRoute", "AuthJwksRoute"),
     *("AuthFunction", "AuthRole", "AuthLogGroup", "AuthErrorCount", "AuthTable", "AuthserviceLayer"),
     *("JwksFunction", "JwksRole", "JwksLogGroup", "PublicKeys", "KeysBucket", "IntrospectionSecret"),
 }
@@ -280,6 +283,29 @@ def test_an_http_api_leaves_paths_tokens_and_cors_to_its_function(name):
     log = properties(f"{name}Stage")["AccessLogSettings"]["Fn::If"][1]["Format"]
     for carrier in ("query", "header", "authorizer"):
         assert carrier not in log.lower()
+
+
+def test_strangers_cannot_use_up_what_the_authorizer_needs():
+    """I3: a 429 counts as a failure of the auth service, and three of them open the breaker."""
+    keys = {
+        properties(f"Auth{name}Route")["RouteKey"]: properties(f"Auth{name}Route") for name in ("Introspect", "Jwks")
+    }
+    assert {route["Target"]["Fn::Sub"] for route in keys.values()} == {"integrations/${AuthIntegration}"}
+    throttles = properties("AuthStage")["RouteSettings"]
+    assert set(throttles) == set(keys) == {"POST /oauth/introspect", "GET /.well-known/jwks.json"}
+    assert all(throttle["ThrottlingRateLimit"] >= 100 for throttle in throttles.values())
+    assert set(template()["Resources"]["AuthStage"]["DependsOn"]) == {"AuthIntrospectRoute", "AuthJwksRoute"}
+
+
+def test_no_parameters_fill_a_function_s_environment_beyond_what_lambda_allows():
+    """4 KB, the rest for names and what the deployment itself adds. Jwks and JwksUrl exclude each other."""
+    longest = {name: found["MaxLength"] for name, found in template()["Parameters"].items() if "MaxLength" in found}
+    longest["Audience"] = 256
+    without = ("Issuer", "Audience", "Jwks", "Limits", "AllowedOrigins", "PrivilegedScopes")
+    assert sum(longest[name] for name in without) <= 4096 - 330
+    signed = 2 * 260  # two P-256 keys as JWKs
+    auth = ("Issuer", "IdentityIssuer", "IdentityJwksUrl", "Scopes", "PrivilegedScopes", "AllowedOrigins", "AuthLimits")
+    assert sum(longest[name] for name in auth) + signed <= 4096 - 1200
 
 
 @pytest.mark.parametrize("name", ["Http", "Auth"])
@@ -349,9 +375,9 @@ def test_the_auth_table_expires_encrypts_restores_and_outlives_the_stack():
 def test_the_control_queue_is_patient_and_what_it_gives_up_is_heard_of():
     queue = properties("ControlQueue")
     assert "FifoQueue" not in queue, "FIFO queues have no delay per message"
-    assert queue["VisibilityTimeout"] >= 6 * function("Control")["Timeout"]
+    assert function("Control")["Timeout"] <= queue["VisibilityTimeout"] <= 30, "a revocation must come again soon"
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["ControlDeadLetterQueue", "Arn"]}
     alarm = properties("ControlDeadLetterAlarm")
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["ControlDeadLetterQueue", "QueueName"]}
     source = properties("ControlFunction")["Events"]["Due"]["Properties"]
-    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert (source["BatchSize"], source["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])

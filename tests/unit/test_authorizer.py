@@ -142,7 +142,8 @@ def test_a_service_that_goes_and_comes_back_degrades_and_recovers(deploy, servic
     service.status = 500
     for _ in range(3):
         assert authorizer(ada)["context"]["auth_mode"] == "degraded"
-        assert effect(authorizer(admin)) == "Deny"
+        with pytest.raises(edge.Undecided):
+            authorizer(admin)
     asked = len(service.asked)
     service.status = 200
     deadline = time.monotonic() + 5 * TIME_FACTOR
@@ -228,3 +229,20 @@ def test_a_wrong_setting_is_an_error_at_start(deploy, settings, named):
     """L4."""
     with pytest.raises(SettingsError, match=named):
         deploy(**settings)
+
+
+def test_what_cannot_be_known_is_no_final_refusal(deploy):
+    """I4, D3: API Gateway makes a 500 of it. Nobody gets in, and a client may try again."""
+    authorizer = deploy(JWKS="", JWKS_URL="http://127.0.0.1:1/jwks")
+    with pytest.raises(edge.Undecided) as raised:
+        authorizer(bearer(token(now_claims())))
+    assert str(raised.value) == ""
+
+
+def test_a_fault_of_ours_lets_nobody_in_and_is_no_final_refusal_either():
+    def broken(_):
+        raise ZeroDivisionError("a secret")
+
+    with pytest.raises(edge.Undecided) as raised:
+        edge.authorizer(broken)(bearer("x"), None)
+    assert "secret" not in repr(raised.value)

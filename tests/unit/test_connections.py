@@ -217,3 +217,15 @@ def test_a_table_that_does_not_answer_is_not_reachable(storage, clock):
     )
     with pytest.raises(Unavailable):
         Storage(Table(nowhere, "agentsocket", now=clock), limits=LIMITS).reachable()
+
+
+def test_a_degraded_socket_is_refreshed_only_by_a_token_of_since(of, clock, ada):
+    """I4: one made before may have been revoked, when nobody could be asked."""
+    clock.advance(100)
+    degraded = of(auth_mode="degraded")
+    degraded.open("c1")
+    opened = int(clock())
+    with pytest.raises(BadRequest):
+        degraded.refresh("c1", token_exp=opened + 900, token_iat=opened - 1, session="")
+    degraded.refresh("c1", token_exp=opened + 900, token_iat=opened, session="")
+    assert row(of).token_exp == opened + 900

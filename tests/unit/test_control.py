@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from agentsocket import keys
+from agentsocket.errors import Unavailable
 from agentsocket.inputs import Check, Revocation
 from agentsocket.limits import Limits
+from agentsocket.table import update
 from tests.conftest import ISSUER
 from tests.fakes import Scripted
 from tests.world import World
@@ -194,3 +197,37 @@ def test_a_gone_socket_is_forgotten(world, ada, clock):
     world.control(logout(ada, int(clock())))
     assert sockets(world, ada) == {}
     assert world.sockets.closed == []
+
+
+def test_a_socket_that_cannot_be_closed_now_is_closed_later(world, ada, clock):
+    world.connect(ada, "a1")
+    world.schedule.planned.clear()
+    world.sockets.stuck.add("a1")
+    world.control(logout(ada, int(clock())))
+    [(check, delay)] = world.schedule.planned
+    assert (delay, list(sockets(world, ada))) == (LIMITS.recheck_s, ["a1"])
+    world.sockets.stuck.clear()
+    world.control(check)
+    assert sockets(world, ada) == {}
+
+
+def test_a_fault_with_one_socket_keeps_no_other_open(world, ada, clock):
+    for connection_id in ("a1", "a2", "a3"):
+        world.connect(ada, connection_id)
+    world.sockets.busy.add("a1")
+    world.schedule.failing = True
+    with pytest.raises(Unavailable):
+        world.control(logout(ada, int(clock())))
+    assert world.sockets.closed == ["a2", "a3"]
+
+
+def test_a_logout_reaches_every_socket_however_many_there_are(world, ada, clock):
+    """C3: more rows than one page of a Query holds, and the revocation lies behind them."""
+    ids = [f"a{number}" for number in range(12)]
+    for connection_id in ids:
+        world.connect(replace(ada, session="s"), connection_id)
+        swollen = {("subscriptions", "t" * 64): {"cursor": 0, "generation": "x" * 100_000}}
+        key = keys.connection(ada.user, connection_id)
+        world.storage.for_user(ada).connections._table.write(update(key, sets=swollen))
+    world.control(logout(ada, int(clock()), "s"))
+    assert sorted(world.sockets.closed) == sorted(ids)

@@ -48,7 +48,10 @@ def test_a_refusal_that_is_a_fault_of_ours_is_not_hidden(gateway, connections):
         gateway.post("c", b"{}")
 
 
-def test_closing_what_is_closed_is_no_error(gateway, connections):
-    connections.status = 410
-    gateway.close("c")
+@pytest.mark.parametrize(
+    ("status", "answer"), [(204, "delivered"), (410, "gone"), (429, "throttled"), (0, "throttled")]
+)
+def test_closing_says_what_came_of_it(gateway, connections, status, answer):
+    connections.status = status
+    assert gateway.close("c") == answer
     assert connections.seen == [("c", None)]

@@ -124,7 +124,17 @@ def test_nobody_sees_another_user_s_threads(ask, world, ada, clock):
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": "0"}, {"limit": "101"}, {"limit": "x"}, {"limit": "-1"}, {"limit": "\uff11"}, {"limit": ""}]
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "x"},
+        {"limit": "-1"},
+        {"limit": "\uff11"},
+        {"limit": ""},
+        {"limit": "000199999"},
+        {"limit": "0" * 5000 + "1"},
+    ],
 )
 def test_a_wrong_limit_is_named(ask, query):
     status, body, _ = ask("GET", "/threads", token="ada", query=query)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from agentsocket.errors import SettingsError
@@ -37,3 +39,12 @@ def test_a_record_stays_hidden_longer_than_the_lease_lasts():
 def test_what_is_inline_fits_a_frame():
     limits = Limits()
     assert limits.inline_content_bytes + limits.report_bytes < limits.max_outbound_frame_bytes < 32 * 1024
+
+
+@pytest.mark.parametrize("name", sorted(Limits.AT_MOST))
+def test_what_would_undo_security_is_refused(name):
+    most = Limits.AT_MOST[name]
+    assert getattr(Limits(), name) <= most
+    assert getattr(Limits.from_json(json.dumps({name: most})), name) == most
+    with pytest.raises(SettingsError, match=f"{name} must be at most {most}"):
+        Limits.from_json(json.dumps({name: most + 1}))

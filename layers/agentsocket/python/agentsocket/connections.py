@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from agentsocket import due, keys
 from agentsocket.errors import BadRequest, ConditionFailed, Disconnect, TokenRejected
@@ -69,21 +69,24 @@ class Connections:
     def refresh(self, connection_id: str, *, token_exp: int, token_iat: int, session: str) -> None:
         """The socket's token is a newer one from now on.
 
-        Raises BadRequest when it ends no later than the one before, and Disconnect as `go_live` does.
+        Raises BadRequest when it ends no later than the one before, or is none of since then where that is asked for;
+        and Disconnect as `go_live` does.
         """
         sets = {"token_exp": token_exp, "token_iat": token_iat, "session": session}
         in_time = Attr("token_exp").gte(int(self._table.now()) - self._limits.token_grace_s)
-        later = Attr("token_exp").lt(token_exp)
+        allowed: ConditionBase = PRESENT & in_time & Attr("token_exp").lt(token_exp)
+        if self._principal.auth_mode == _DEGRADED:
+            allowed &= Attr("opened_at").lte(token_iat)  # one of before may be revoked: nobody could be asked
         try:
             row = self._table.write(
-                update(keys.connection(self._user, connection_id), sets=sets, when=PRESENT & in_time & later),
+                update(keys.connection(self._user, connection_id), sets=sets, when=allowed),
                 returning="ALL_NEW",
             )
         except ConditionFailed as failed:
             self.require_valid(failed.row)
             if failed.row is not None and sets.items() <= failed.row.items():
                 return  # an answer was lost, and the SDK or the client tried again
-            raise BadRequest("the new token ends no later than the one in use", field="payload.token") from None
+            raise BadRequest("the new token must be issued since, and end later", field="payload.token") from None
         self.require_valid(row)
 
     def subscribe(self, connection_id: str, thread_id: str, *, cursor: int) -> str:
@@ -112,8 +115,8 @@ class Connections:
         self._update(connection_id, {}, removes=[("subscriptions", thread_id)])
 
     def live(self) -> Live:
-        """The user's sockets, live or about to be, and which tokens are dead. One consistent read."""
-        return Live.of(self._table.query(keys.user(self._user), Key("SK").begins_with(keys.LIVE)).items)
+        """The user's sockets, live or about to be, and which tokens are dead: all of them, read consistently."""
+        return Live.of(self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.LIVE)))
 
     def count_check(self, connection_id: str, number: int) -> None:
         """The look at a socket before `number` has been taken, and `number` arranged. A row that is gone stays gone."""

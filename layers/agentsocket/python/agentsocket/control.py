@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from agentsocket import due, frames, keys, principal, protocol
+from agentsocket.errors import Unavailable
 from agentsocket.gateway import Delivery, Gateway
 from agentsocket.inputs import Check, Revocation
 from agentsocket.limits import Limits
@@ -51,9 +52,15 @@ class Control:
         # Written before the sockets are read: one that is being opened reads it after it has written its row.
         user.connections.revoke(session=order.session, not_before=order.not_before)
         live = user.connections.live()
+        failed: Unavailable | None = None
         for connection in live.connections:
             if live.revoked(connection):
-                self._settle(who, user, connection, is_revoked=True)
+                try:
+                    self._settle(who, user, connection, is_revoked=True)
+                except Unavailable as error:
+                    failed = error  # the others must not wait for the order to come again
+        if failed:
+            raise failed
 
     def _settle(self, who: Principal, user: UserStorage, connection: Connection, *, is_revoked: bool) -> None:
         """Do what is due on a socket, and arrange the next look, unless it is gone."""
@@ -72,12 +79,12 @@ class Control:
     def _end(self, user: UserStorage, connection: Connection, farewell: Payload) -> due.Moment | None:
         """Say why, close, forget. Returns when to try again if that is not possible now."""
         delivery = self._say(connection, farewell)
+        if delivery == "delivered":
+            delivery = self._gateway.close(connection.connection_id)
         being_opened = not connection.live and self._now() < connection.opened_at + self._limits.handshake_s
         if delivery == "throttled" or (delivery == "gone" and being_opened):
             # Nothing reaches a socket before its $connect has returned; forgotten now, it would stay open unwatched.
             return self._now() + self._limits.recheck_s
-        if delivery == "delivered":
-            self._gateway.close(connection.connection_id)
         user.connections.forget(connection.connection_id)
         return None
 

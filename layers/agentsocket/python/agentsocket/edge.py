@@ -49,28 +49,32 @@ class Unauthorized(Exception):
         super().__init__("Unauthorized")
 
 
-def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
-    """REQUEST authorizer: an Allow with the principal's context, a Deny (403), or the error that means 401."""
+class Undecided(Exception):
+    """Any other error of an authorizer is a 500: nobody gets in, and clients know that they may try again."""
 
-    def decide(event: Event) -> Answer | None:
+
+def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
+    """REQUEST authorizer: an Allow with the principal's context, a Deny (403), or an error that means 401 or 500."""
+
+    def decide(event: Event) -> Answer | Exception:
         try:
             who = step(_upgrade(event))
         except NoToken:
             logger.info("refused: no token")
-            return None
-        except (TokenRejected, Unavailable) as error:
+            return Unauthorized()
+        except TokenRejected as error:
             logger.info("refused", reason=str(error))
-            return deny(event)
+            return _policy("Deny", event["methodArn"], "refused", {})
+        except Unavailable as error:
+            logger.warning("undecided", reason=str(error))
+            return Undecided()
         logger.info("admitted", auth_mode=who.auth_mode)
         return _policy("Allow", event["methodArn"], who.user, who.context())
 
-    def deny(event: Event) -> Answer:
-        return _policy("Deny", event["methodArn"], "refused", {})
-
     def handler(event: Event, _context: object) -> Answer:
-        answer = _guarded(lambda: decide(event), otherwise=lambda: deny(event))
-        if answer is None:
-            raise Unauthorized
+        answer = _guarded(lambda: decide(event), otherwise=Undecided)
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     return handler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,8 +21,15 @@ class Gateway:
 
     def post(self, connection_id: str, frame: bytes) -> Delivery:
         """Send one frame (at most 30 KB). `throttled` means: not delivered, a later try may succeed."""
+        return self._attempt(lambda: self._client.post_to_connection(ConnectionId=connection_id, Data=frame))
+
+    def close(self, connection_id: str) -> Delivery:
+        """Close a socket. `throttled` means: it is open still."""
+        return self._attempt(lambda: self._client.delete_connection(ConnectionId=connection_id))
+
+    def _attempt(self, call: Callable[[], object]) -> Delivery:
         try:
-            self._client.post_to_connection(ConnectionId=connection_id, Data=frame)
+            call()
         except self._client.exceptions.GoneException:
             return "gone"
         except ClientError as error:
@@ -31,13 +39,6 @@ class Gateway:
         except BotoCoreError:
             return "throttled"
         return "delivered"
-
-    def close(self, connection_id: str) -> None:
-        """Close a socket; one that is closed already is no error."""
-        try:
-            self._client.delete_connection(ConnectionId=connection_id)
-        except self._client.exceptions.GoneException:
-            return
 
 
 def _passing(error: ClientError) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -81,7 +82,7 @@ class Api:
 
     def _limit(self, request: HttpRequest) -> int:
         text = request.query.get("limit", str(self._limits.max_page))
-        if not (text.isascii() and text.isdecimal() and 0 < int(text[:4]) <= self._limits.max_page):
+        if not (re.fullmatch(r"[0-9]{1,4}", text) and 0 < int(text) <= self._limits.max_page):
             raise BadRequest(f"limit must be from 1 to {self._limits.max_page}", field="limit")
         return int(text)
 

@@ -6,7 +6,9 @@ The template's `Limits` parameter (a JSON object) overrides any of them by name;
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from agentsocket.errors import SettingsError
 
@@ -95,6 +97,18 @@ class Limits:
     posts_at_once: int = 10  # a user's connections
     drain_s: int = 5  # how long an ending waits for slow connections
 
+    # What no deployment may raise further: beyond it the number would undo what it is there for.
+    AT_MOST: ClassVar[Mapping[str, int]] = {
+        "token_leeway_s": 5 * MINUTE_S,
+        "token_grace_s": 5 * MINUTE_S,
+        "max_token_lifetime_s": 7 * DAY_S,
+        "degraded_s": 60 * MINUTE_S,
+        "jwks_lifetime_s": DAY_S,
+        "handshake_s": 15 * MINUTE_S,
+        "check_every_s": 15 * MINUTE_S,
+        "connection_age_s": 119 * MINUTE_S,
+    }
+
     @classmethod
     def from_json(cls, text: str) -> Limits:
         """The defaults with the overrides of `text`, a JSON object of positive integers. Raises SettingsError."""
@@ -110,4 +124,6 @@ class Limits:
                 raise SettingsError(f"LIMITS names {name!r}, which is no limit; limits.py lists them")
             if type(value) is not int or value <= 0:
                 raise SettingsError(f"LIMITS: {name} must be a positive whole number, not {value!r}")
+            if value > cls.AT_MOST.get(name, value):
+                raise SettingsError(f"LIMITS: {name} must be at most {cls.AT_MOST[name]}")
         return cls(**overrides)

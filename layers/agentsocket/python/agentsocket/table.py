@@ -131,8 +131,12 @@ class Table:
         limit: int | None = None,
         newest_first: bool = False,
         expired: bool = False,
+        start: Item | None = None,
     ) -> Page:
-        """One Query (at most 1 MB), read consistently. `expired` includes rows that TTL has not deleted yet."""
+        """One Query (at most 1 MB), read consistently, after the key `start`.
+
+        `expired` includes rows that TTL has not deleted yet.
+        """
         expression = ConditionExpressionBuilder().build_expression(
             Key("PK").eq(partition) & sort, is_key_condition=True
         )
@@ -146,8 +150,19 @@ class Table:
         }
         if limit is not None:
             parameters["Limit"] = limit
+        if start is not None:
+            parameters["ExclusiveStartKey"] = _serialize(start)
         answer = _call(self._client.query, **parameters)
         return self._page(answer, expired=expired)
+
+    def query_all(self, partition: str, sort: ConditionBase) -> list[Item]:
+        """All rows in key order, read consistently, however many Queries that takes."""
+        found: list[Item] = []
+        page = self.query(partition, sort)
+        while page.next is not None:
+            found += page.items
+            page = self.query(partition, sort, start=page.next)
+        return found + page.items
 
     def query_index(self, index: str, partition: str, *, limit: int, start: Item | None = None) -> Page:
         """One Query of an index with the table's partitions, newest first, after the key `start`. Lags behind."""

@@ -31,7 +31,8 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
     """HTTP API, payload format 2.0: every path and method, with CORS on every answer there is."""
 
     def dispatch(event: Event) -> Response:
-        path, method = event["rawPath"], event["requestContext"]["http"]["method"]
+        # An issuer may end in a slash, and its endpoints are its address and what follows.
+        path, method = "/" + event["rawPath"].lstrip("/"), event["requestContext"]["http"]["method"]
         endpoints = routes.get(path)
         if endpoints is None:
             raise NotFound("there is nothing at this path")

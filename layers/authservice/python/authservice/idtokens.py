@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -109,10 +110,13 @@ def _subject(claims: Claims, limits: Limits) -> str:
 class IssuerKeys(jwt.PyJWKClient):
     """The issuer's keys, cached; a `kid` not among them causes at most one fetch in `jwks_cooldown_s`.
 
+    A fetch that fails is not tried again for `jwks_retry_s`, whoever asks: strangers must not keep us waiting.
+
     The address is trusted configuration; what it answers is not trusted to be small, quick, or where it said.
     """
 
-    def __init__(self, url: str, *, limits: Limits) -> None:
+    def __init__(self, url: str, *, limits: Limits, elapsed: Callable[[], float] = time.monotonic) -> None:
+        """`elapsed` is a clock that only runs forward, in seconds."""
         super().__init__(
             url,
             timeout=limits.jwks_timeout_s,
@@ -120,6 +124,8 @@ class IssuerKeys(jwt.PyJWKClient):
             cooldown_duration=limits.jwks_cooldown_s,
         )
         self._limits = limits
+        self._elapsed = elapsed
+        self._failed_at: float | None = None
 
     def __call__(self, kid: str | None) -> jwt.PyJWK:
         """The key that a token names; without a name, the only one. Raises InvalidGrant, Unavailable."""
@@ -133,6 +139,8 @@ class IssuerKeys(jwt.PyJWKClient):
 
     def fetch_data(self) -> Any:
         """One bounded fetch: the override that PyJWT's client provides for; it caches the result."""
+        if self._failed_at is not None and self._elapsed() - self._failed_at < self._limits.jwks_retry_s:
+            raise jwt.PyJWKClientConnectionError("the JWKS could not be fetched a moment ago")
         try:
             opener = urllib.request.build_opener(_NoRedirects)
             with opener.open(self.uri, timeout=self.timeout) as response:
@@ -140,6 +148,7 @@ class IssuerKeys(jwt.PyJWKClient):
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             if isinstance(error, HTTPError):
                 error.close()
+            self._failed_at = self._elapsed()
             raise jwt.PyJWKClientConnectionError("the JWKS cannot be fetched") from error
 
 

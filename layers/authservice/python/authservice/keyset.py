@@ -60,9 +60,9 @@ def publish(event: Event, *, kms: KMSClient, s3: S3Client, bucket: str) -> dict[
     return {"Document": text}
 
 
-def document(key_ids: Sequence[str], *, kms: KMSClient) -> str:
+def document(key_ids: Sequence[str], *, kms: KMSClient, sleep: Callable[[float], None] = time.sleep) -> str:
     """The key set (RFC 7517) of KMS keys in their order. Raises PublishingFailed for a key of another kind."""
-    return json.dumps({"keys": [_jwk(key, kms) for key in key_ids]}, separators=(",", ":"))
+    return json.dumps({"keys": [_jwk(key, kms, sleep) for key in key_ids]}, separators=(",", ":"))
 
 
 def report(event: Event, reason: str, data: Mapping[str, str], *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -98,8 +98,20 @@ def _response(event: Event, reason: str, data: Mapping[str, str]) -> bytes:
     return json.dumps(answer).encode()
 
 
-def _jwk(key: str, kms: KMSClient) -> dict[str, str]:
-    public = load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+def _public_key(key: str, kms: KMSClient, sleep: Callable[[float], None]) -> bytes:
+    """A key's public half. What a role was allowed a moment ago is refused until IAM has told everybody."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return kms.get_public_key(KeyId=key)["PublicKey"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+            sleep(2.0 ** (attempt + 1))
+    return kms.get_public_key(KeyId=key)["PublicKey"]
+
+
+def _jwk(key: str, kms: KMSClient, sleep: Callable[[float], None]) -> dict[str, str]:
+    public = load_der_public_key(_public_key(key, kms, sleep))
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise PublishingFailed("a key of Keys is not of the kind ECC_NIST_P256")
     jwk = ECAlgorithm.to_jwk(public, as_dict=True)

@@ -7,7 +7,9 @@ so.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from authservice.errors import SettingsError
 
@@ -43,10 +45,23 @@ class Limits:
     jwks_lifetime_s: int = 5 * MINUTE_S
     jwks_cooldown_s: int = MINUTE_S  # an unknown kid causes at most one fetch in this time
 
+    jwks_retry_s: int = 5  # after a fetch that failed
+
     # Rows and their writes.
     row_slack_s: int = DAY_S  # a row outlives what it speaks of, whatever the clocks
     write_attempts: int = 6  # two requests of one family at once cancel each other's transactions
     write_backoff_ms: int = 40  # the first wait at most, doubled each time
+
+    # What no deployment may raise further: beyond it the number would undo what it is there for.
+    AT_MOST: ClassVar[Mapping[str, int]] = {
+        "access_token_s": 60 * MINUTE_S,
+        "refresh_token_s": 90 * DAY_S,
+        "family_s": 365 * DAY_S,
+        "ticket_s": MINUTE_S,
+        "token_leeway_s": 5 * MINUTE_S,
+        "sibling_s": MINUTE_S,
+        "id_token_age_s": 60 * MINUTE_S,
+    }
 
     @classmethod
     def from_json(cls, text: str) -> Limits:
@@ -63,4 +78,6 @@ class Limits:
                 raise SettingsError(f"AUTH_LIMITS names {name!r}, which is no limit; limits.py lists them")
             if type(value) is not int or value <= 0:
                 raise SettingsError(f"AUTH_LIMITS: {name} must be a positive whole number, not {value!r}")
+            if value > cls.AT_MOST.get(name, value):
+                raise SettingsError(f"AUTH_LIMITS: {name} must be at most {cls.AT_MOST[name]}")
         return cls(**overrides)

@@ -150,10 +150,11 @@ class Service:
     def ticket(self, request: Request) -> Response:
         """A ticket for the user of a Bearer token: {"ticket", "expires_in" in seconds}."""
         token = self._bearer(request)
+        began = self.now()  # before the read: a logout that it does not see is later than the ticket, and covers it
         in_force, _, _ = self.storage.standing(token)
         if not in_force or token.of_service:
             raise InvalidToken("the token was revoked, or is not a user's")
-        ticket, expires_in = self.mint.ticket(token, now=self.now())
+        ticket, expires_in = self.mint.ticket(token, now=began)
         if not expires_in:
             raise InvalidToken("the token expires now")
         return answer({"ticket": ticket, "expires_in": expires_in})

@@ -170,24 +170,32 @@ class Mint:
 def check(token: str, *, keys: KeySet, issuing: Issuing, now: float, limits: Limits) -> Token:
     """A token of ours that is in force at `now`, unless it was revoked. Raises InvalidToken."""
     typ, claims = keys.claims(token)
-    of_service = claims["sub"].startswith(SUBJECT_PREFIX)
-    audience = issuing.issuer if of_service else issuing.audience
-    if typ not in ((ACCESS,) if of_service else (ACCESS, TICKET)):
+    try:
+        found = _token(typ, claims)
+        other_issuer = claims["iss"] != issuing.issuer
+    except (KeyError, TypeError, AttributeError):
+        raise InvalidToken("the token lacks what ours have") from None
+    if typ not in ((ACCESS,) if found.of_service else (ACCESS, TICKET)):
         raise InvalidToken("not a token of a kind that is accepted here")
-    if claims["iss"] != issuing.issuer or claims["aud"] != audience:
+    if other_issuer or found.audience != (issuing.issuer if found.of_service else issuing.audience):
         raise InvalidToken("another issuer's token, or for another audience")
-    if claims["exp"] + limits.token_leeway_s <= now or claims["iat"] - limits.token_leeway_s > now:
+    if found.expires_at + limits.token_leeway_s <= now or found.issued_at - limits.token_leeway_s > now:
         raise InvalidToken("the token has expired or is not valid yet")
+    return found
+
+
+def _token(typ: str, claims: Mapping[str, Any]) -> Token:
+    """Raises KeyError, TypeError or AttributeError for claims that we never sign together."""
     return Token(
         kind=typ,
-        subject=claims["sub"],
-        session=claims.get("sid", ""),
-        client_id=claims["client_id"],
+        subject="" + claims["sub"],
+        session="" + claims.get("sid", ""),
+        client_id="" + claims["client_id"],
         scopes=frozenset(claims["scope"].split()),
-        audience=audience,
-        issued_at=claims["iat"],
-        expires_at=claims["exp"],
-        token_id=claims["jti"],
+        audience="" + claims["aud"],
+        issued_at=0 + claims["iat"],
+        expires_at=0 + claims["exp"],
+        token_id="" + claims["jti"],
     )
 
 
