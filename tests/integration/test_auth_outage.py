@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.breaking import outage, restart
 from tests.integration.deployment import refused
-from tests.waiting import until
+from tests.waiting import TIME_FACTOR, until
 
 DEGRADED_S = 300  # limits.py, degraded_s
 SLACK_S = 60
@@ -47,7 +47,7 @@ async def test_three_failed_calls_open_the_breaker_and_one_success_closes_it(col
     opened = time.monotonic()
     assert await is_degraded(cold, token), "the breaker is open, so that nobody notices yet"
     while await is_degraded(cold, token):
-        assert time.monotonic() - opened < 10
+        assert time.monotonic() - opened < 10 * TIME_FACTOR
     assert [await is_degraded(cold, token) for _ in range(3)] == [False] * 3
 
 
@@ -57,7 +57,7 @@ async def test_a_failed_trial_call_opens_it_again(cold, tmp_path):
     with outage(cold, tmp_path) as service:
         for _ in range(2):
             assert await is_degraded(cold, token)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10 * TIME_FACTOR
         while len(service.asked()) == 3:
             assert time.monotonic() < deadline
             assert await is_degraded(cold, token)
@@ -75,7 +75,7 @@ async def test_while_it_is_away_a_cold_authorizer_admits_by_its_own_keys_and_ref
     with outage(cold, tmp_path) as service:
         restart(cold, "authorizer")
         assert await is_degraded(cold, plain)
-        assert await refused(cold, privileged) == 403
+        assert await refused(cold, privileged) == 500, "not a final refusal: a client tries again"
         assert set(service.asked()) == {"/oauth/introspect"}
         assert await refused(cold, cold.token("ada", iss="https://issuer.example")) == 403
         assert await refused(cold, cold.token("ada", exp=int(time.time()) - 90)) == 403
