@@ -155,9 +155,9 @@ def of_type(template: Template, kind: str) -> dict[str, Any]:
 
 
 def expire_rows(dynamodb: "DynamoDBClient", template: Template, resources: Mapping[str, str]) -> None:
-    """Switch on the time to live of every table that has one in the template."""
+    """Switch on the time to live of every table that has one in the template, and was made."""
     for name, properties in of_type(template, "AWS::DynamoDB::Table").items():
-        if "TimeToLiveSpecification" in properties:
+        if "TimeToLiveSpecification" in properties and name in resources:
             dynamodb.update_time_to_live(
                 TableName=resources[name], TimeToLiveSpecification=properties["TimeToLiveSpecification"]
             )

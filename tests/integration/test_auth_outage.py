@@ -69,7 +69,7 @@ async def test_a_failed_trial_call_opens_it_again(cold, tmp_path):
 async def test_while_it_is_away_a_cold_authorizer_admits_by_its_own_keys_and_refuses_what_must_be_checked(
     cold, tmp_path
 ):
-    """I4: the keys are those of the deployment; nothing is fetched from the service that is away."""
+    """C4, I4: the keys are those of the deployment; nothing is fetched from the service that is away."""
     plain, privileged = cold.login("ada")["access_token"], cold.login("root", groups=["admin"])["access_token"]
     assert not await is_degraded(cold, privileged)
     with outage(cold, tmp_path) as service:

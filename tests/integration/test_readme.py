@@ -58,7 +58,7 @@ async def test_a_session_from_sign_in_to_logout(shell, deployment):
     """C1, C3."""
     _, _, metadata, threads, ticket, logout, _ = shell(SESSION)
     assert json.loads(metadata)["issuer"] == deployment.auth
-    assert json.loads(threads) == {"threads": []}
+    assert set(json.loads(threads)) == {"threads"}
     assert set(json.loads(ticket)) == {"ticket", "expires_in"}
     assert logout == ""
     *earlier, last = SESSION
