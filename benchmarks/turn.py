@@ -1,4 +1,4 @@
-"""One message on a warm stack: from `user_message` to its acceptance and to `agent_started`; and connect to welcome.
+"""On a warm stack: from `user_message` to its acceptance and to `agent_started`; connecting; logging out.
 
 The floor is a `ping` on the same socket: the gateway and one function, with nothing behind them.
 """
@@ -15,6 +15,7 @@ from tests.integration.deployment import Deployment, Socket
 
 ROUNDS = 30
 CONNECTS = 10
+LOGOUTS = 10
 
 
 def measure() -> None:
@@ -32,6 +33,7 @@ async def _measure(deployment: Deployment) -> None:
         await socket.run("warm up")
         pings = [await _ping(socket) for _ in range(ROUNDS)]
         turns = [await _turn(socket) for _ in range(ROUNDS)]
+    logouts = [await _logout(deployment) for _ in range(LOGOUTS)]
     accepted, started = ([turn[index] for turn in turns] for index in (0, 1))
     floor = statistics.median(pings)
     _show("ping (floor)", pings, floor, "")
@@ -39,6 +41,7 @@ async def _measure(deployment: Deployment) -> None:
     _show("user_message to agent_started", started, floor, "aim: p50 at most 250 ms")
     _show("connect to welcome, cold", welcomes[:1], floor, "aim: under 2000 ms")
     _show("connect to welcome, warm", welcomes[1:], floor, "aim: under 2000 ms")
+    _show("logout to the socket's end", logouts, floor, "aim: at most 5000 ms")
 
 
 async def _welcome(deployment: Deployment) -> float:
@@ -46,6 +49,17 @@ async def _welcome(deployment: Deployment) -> float:
     started = time.perf_counter()
     async with deployment.socket(token) as socket:
         await socket.ask("hello", protocol=1)
+        return time.perf_counter() - started
+
+
+async def _logout(deployment: Deployment) -> float:
+    token = deployment.token("leaving")
+    async with deployment.socket(token) as socket:
+        await socket.ask("hello", protocol=1)
+        started = time.perf_counter()
+        await asyncio.to_thread(deployment.logout, token)
+        await socket.until(lambda frame: frame["type"] == "disconnect")
+        await socket.bare.wait_closed()
         return time.perf_counter() - started
 
 
