@@ -268,7 +268,7 @@ def test_a_missing_table_is_a_fault_of_ours_and_an_unhealthy_service(auth):
     assert auth.call.refresh("x").error == (500, "server_error")
     answer = auth.call.get("/health")
     assert (answer.status, answer.json["status"]) == (503, "down")
-    assert answer.json["checks"]["table"]["status"] == "down"
+    assert answer.json["dependencies"]["table"]["status"] == "down"
 
 
 def test_a_signing_key_that_is_not_the_published_one_gives_out_nothing(auth, monkeypatch):
@@ -332,9 +332,9 @@ def test_health_says_how_fast_the_table_is_and_no_secrets(auth):
     answer = auth.call.get("/health")
     assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
     assert answer.json["status"] == "ok"
-    assert set(answer.json["checks"]) == {"table"}
-    assert answer.json["checks"]["table"]["latency_ms"] >= 0
-    assert set(answer.json) == {"status", "checks"}
+    assert set(answer.json["dependencies"]) == {"table"}
+    assert answer.json["dependencies"]["table"]["latency_ms"] >= 0
+    assert set(answer.json) == {"status", "dependencies"}
 
 
 # Logs.

@@ -186,7 +186,7 @@ class Service:
         began = self.now()
         status = "ok" if self.table.reachable() else "down"
         table = {"status": status, "latency_ms": max(0, round((self.now() - began) * 1000))}
-        return answer({"status": status, "checks": {"table": table}}, status=200 if status == "ok" else 503)
+        return answer({"status": status, "dependencies": {"table": table}}, status=200 if status == "ok" else 503)
 
     def _client(self, request: Request) -> Client | None:
         """Users' clients are public; whoever does send credentials must send good ones. Raises InvalidClient."""
