@@ -55,7 +55,7 @@ async def token(options: argparse.Namespace) -> int:
 
 
 async def client(options: argparse.Namespace) -> int:
-    """Register a service with the auth service of a running stack; what it prints has the secret, shown once."""
+    """Register a service with the auth service of a running stack; prints its secret, once."""
     from local.clients import register
 
     return await register(chosen_stack(options), options.id, options.scope)

@@ -23,7 +23,7 @@ from local.build import Say, Target, built
 from local.deploy import Deployment, deploy
 from local.errors import Unable
 from local.front import Front
-from local.gateway import LAMBDA_CONFIG, Gateway, GatewayError, GatewayLimits, LambdaInvoker
+from local.gateway import LAMBDA_CONFIG, Gateway, GatewayError, LambdaInvoker
 from local.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
 from local.ministack import Ministack
 from local.poller import Poller
@@ -45,7 +45,6 @@ class Stack:
         say: Say,
         limits: str = "{}",
         parameters: Mapping[str, str] | None = None,
-        gateway_limits: GatewayLimits | None = None,
     ) -> None:
         """`folder` keeps state between starts. `port` is the WebSocket's, 0 for any. `say` gets lines of progress.
 
@@ -54,7 +53,6 @@ class Stack:
         """
         self._folder, self._port, self._say = folder, port, say
         self._parameters = {"Limits": limits} | dict(parameters or {})
-        self._gateway_limits = gateway_limits
         # A new name each time, since ministack derives the keys of its functions' sessions from their names.
         self._stack_name = f"agentsocket-{secrets.token_hex(4)}"
         self._closing = AsyncExitStack()
@@ -103,7 +101,7 @@ class Stack:
         invoker = LambdaInvoker(client=access.client("lambda", LAMBDA_CONFIG))
         starting.callback(invoker.close)
         client = access.client("apigatewayv2")
-        gateway = Gateway(client=client, invoke=invoker, stage=STAGE, limits=self._gateway_limits)
+        gateway = Gateway(client=client, invoke=invoker, stage=STAGE)
         starting.push_async_callback(gateway.stop)
         return gateway
 

@@ -170,7 +170,7 @@ def test_the_authorizer_loads_neither_the_sdk_s_clients_nor_the_wire():
 
 
 def test_the_socket_path_loads_no_token_library_no_framework_and_nothing_of_the_worker():
-    """Import budget: refreshing a token is the one command that will need jwt."""
+    """Import budget: refreshing a token is the one command that needs jwt."""
     loaded = imported_by("from agentsocket import edge, relay, replies, wiring")
     assert "msgspec" in loaded
     assert not loaded & {"jwt", "cryptography", "redis", "pydantic", "requests", "aiohttp", "asyncio"}

@@ -59,6 +59,21 @@ def test_strangers_do_not_make_us_ask_an_issuer_that_is_down(shared_issuer: Issu
     assert keys(json.loads(shared_issuer.document)["keys"][0]["kid"])
 
 
+class Hurried(Clock):
+    """A clock for which ten seconds pass between two looks."""
+
+    def __call__(self):
+        self.advance(10)
+        return self.now
+
+
+def test_an_issuer_that_lets_its_keys_drip_does_not_keep_us(shared_issuer: Issuer):
+    """Each wait may be short, and all of them together long."""
+    kid = json.loads(shared_issuer.document)["keys"][0]["kid"]
+    with pytest.raises(Unavailable):
+        IssuerKeys(f"{shared_issuer.url}/jwks", limits=Limits(), elapsed=Hurried())(kid)
+
+
 class Propagating:
     """KMS as it is for a role that was given its right a moment ago."""
 

@@ -100,6 +100,8 @@ def test_a_logout_among_refreshes_leaves_nothing_alive(live, issuer):
         answers = [future.result() for future in refreshes]
         assert logout.result().status == 204
     assert {answer.status for answer in answers} <= {200, 400}
+    assert live.post("/ticket", bearer=first["access_token"]).status == 401
+    assert live.refresh(first["refresh_token"]).status == 400
     for answer in answers:
         if answer.status == 200:
             assert live.post("/ticket", bearer=answer.json["access_token"]).status == 401

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.integration.deployment import Deployment
+from tests.waiting import TIME_FACTOR
 
 BUCKET = "packages"  # where local/deploy.py keeps the code of each function, under its name in the template
 
@@ -28,8 +29,10 @@ import original
 
 def hold():
     open({begun!r}, "w").close()
-    deadline = time.time() + 20
-    while not os.path.exists({go!r}) and time.time() < deadline:
+    deadline = time.time() + {patience!r}
+    while not os.path.exists({go!r}):
+        if time.time() > deadline:
+            raise TimeoutError("nobody let it go on")
         time.sleep(0.01)
 
 def handler(event, context):
@@ -77,7 +80,7 @@ def held(deployment: Deployment, function: str, folder: Path, *, when: str) -> I
     hold = Hold(folder)
     with zipfile.ZipFile(io.BytesIO(package(deployment, function))) as archive:
         original = archive.read("app.py").decode()
-    waiting = HELD.format(begun=str(hold.begun), go=str(hold.go), when=when)
+    waiting = HELD.format(begun=str(hold.begun), go=str(hold.go), when=when, patience=20 * TIME_FACTOR)
     with replaced(deployment, function, {"app.py": waiting, "original.py": original}):
         yield hold
 

@@ -77,22 +77,27 @@ async def test_a_socket_lives_on_with_a_token_that_was_refreshed_in_band(strict)
 
 
 REFUSED = {
-    "another user's": lambda deployment: deployment.token("eve"),
-    "no later than the one in use": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 60),
-    "of another audience": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 950, aud="another"),
-    "with more scope": lambda deployment: deployment.token("rolf", exp=int(time.time()) + 950, scope="chat admin"),
-    "expired": lambda deployment: deployment.token("rolf", exp=int(time.time()) - 90),
-    "an ID token": lambda deployment: deployment.issuer.id_token("rolf", ttl_s=2000),
-    "nonsense": lambda _: "nonsense",
+    "another user's": ("forbidden", lambda deployment: deployment.token("eve")),
+    "no later than the one in use": ("bad_request", lambda deployment: until_in(deployment, 60)),
+    "of another audience": ("unauthorized", lambda deployment: until_in(deployment, 950, aud="another")),
+    "with more scope": ("forbidden", lambda deployment: until_in(deployment, 950, scope="chat admin")),
+    "expired": ("unauthorized", lambda deployment: until_in(deployment, -90)),
+    "an ID token": ("unauthorized", lambda deployment: deployment.issuer.id_token("rolf", ttl_s=2000)),
+    "nonsense": ("unauthorized", lambda _: "nonsense"),
 }
 
 
-@pytest.mark.parametrize("bad", REFUSED.values(), ids=REFUSED)
-async def test_a_token_that_does_not_fit_refreshes_nothing_and_the_socket_stays(deployment, bad):
+def until_in(deployment, seconds, **claims):
+    """A token of rolf's that ends so many seconds from now."""
+    return deployment.token("rolf", exp=int(time.time()) + seconds, **claims)
+
+
+@pytest.mark.parametrize(("code", "bad"), REFUSED.values(), ids=REFUSED)
+async def test_a_token_that_does_not_fit_refreshes_nothing_and_the_socket_stays(deployment, code, bad):
     """protocol.md, refresh_token: same issuer and subject, a later end, no more scope."""
     async with deployment.live("rolf") as socket:
         answer = await socket.ask("refresh_token", token=bad(deployment))
-        assert answer["type"] == "error"
+        assert (answer["type"], answer["payload"].get("code")) == ("error", code)
         assert (await socket.ask("ping"))["type"] == "pong"
 
 
@@ -105,7 +110,7 @@ async def test_a_revoked_token_refreshes_nothing(deployment):
     async with deployment.socket(early) as socket:
         await socket.ask("hello", protocol=1)
         answer = await socket.ask("refresh_token", token=spare)
-        assert answer["type"] in ("error", "disconnect")
+        assert (answer["type"], answer["payload"]["code"]) == ("disconnect", "revoked")
 
 
 # --- too late

@@ -121,6 +121,7 @@ def test_what_is_wrong_with_introspection_is_named(change, named):
         (settings.generation, "GENERATION"),
         (settings.run_queue, "QUEUE_URL"),
         (settings.dead_letter_queue, "DEAD_LETTER_QUEUE_URL"),
+        (settings.control_queue, "CONTROL_QUEUE_URL"),
         (settings.management_endpoint, "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"),
     ],
 )
@@ -129,3 +130,15 @@ def test_each_setting_is_required_by_name(read, name):
     assert read({name: "value"}) == "value"
     with pytest.raises(SettingsError, match=name):
         read({})
+
+
+@pytest.mark.parametrize(
+    "address", ["https:", "https://", "https://[::1", "ftp://issuer.example", "http://issuer.example"]
+)
+@pytest.mark.parametrize("name", ["ISSUER", "JWKS_URL"])
+def test_what_is_no_secure_address_is_one_error_that_names_the_setting(name, address):
+    """L4."""
+    given = {"ISSUER": "https://issuer.example", "AUDIENCE": "a", "JWKS_URL": "https://issuer.example/jwks"}
+    assert settings.trust(given).issuer == "https://issuer.example"
+    with pytest.raises(SettingsError, match=name):
+        settings.trust({**given, name: address})

@@ -132,6 +132,10 @@ def _one_of(environment: Environment, name: str, choices: Sequence[str]) -> str:
 
 def _require_secure(name: str, address: str) -> None:
     """https, or http to loopback: inside Lambda loopback reaches nothing (security.md, Tokens)."""
-    parts = urlsplit(address)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+    except ValueError:
+        raise SettingsError(f"{name} is not an address") from None
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)):
         raise SettingsError(f"{name} must be an https address (http only for localhost)")

@@ -40,7 +40,7 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
             return _preflight(_origin(event), endpoints, origins, limits)
         if method not in endpoints:
             raise MethodNotAllowed(", ".join([*sorted(endpoints), "OPTIONS"]))
-        return endpoints[method](Request(method, path, _headers(event), _body(event, limits)))
+        return endpoints[method](Request(_headers(event), _body(event, limits)))
 
     def attempt(event: Event) -> Response:
         try:

@@ -144,12 +144,24 @@ class IssuerKeys(jwt.PyJWKClient):
         try:
             opener = urllib.request.build_opener(_NoRedirects)
             with opener.open(self.uri, timeout=self.timeout) as response:
-                return _bounded(response.read(self._limits.jwks_max_bytes + 1), self._limits)
+                return _bounded(self._read(response), self._limits)
         except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
             if isinstance(error, HTTPError):
                 error.close()
             self._failed_at = self._elapsed()
             raise jwt.PyJWKClientConnectionError("the JWKS cannot be fetched") from error
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        """The body, as far as it may be long and in the time that it may take. Raises TimeoutError.
+
+        The socket's own time-out bounds each wait, and not their sum.
+        """
+        begun, read = self._elapsed(), b""
+        while len(read) <= self._limits.jwks_max_bytes and (more := response.read1(self._limits.jwks_max_bytes + 1)):
+            read += more
+            if self._elapsed() - begun > self._limits.jwks_timeout_s:
+                raise TimeoutError
+        return read
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -14,8 +14,6 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, sect
 class Request:
     """An HTTP request: header names in lower case, and the body as it was on the wire."""
 
-    method: str
-    path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 

@@ -44,7 +44,6 @@ class Limits:
     jwks_timeout_s: int = 2
     jwks_lifetime_s: int = 5 * MINUTE_S
     jwks_cooldown_s: int = MINUTE_S  # an unknown kid causes at most one fetch in this time
-
     jwks_retry_s: int = 5  # after a fetch that failed
 
     # Rows and their writes.

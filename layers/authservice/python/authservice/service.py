@@ -133,7 +133,7 @@ class Service:
         """
         subject = forms.parse(request, limits=self.limits).get("sub", "")
         token = self._bearer(request)
-        in_force, _, user = self.storage.standing(token)
+        in_force, user = self.storage.standing(token)
         if not in_force and not token.of_service and not user.settled:
             self.revocations.tell(token.subject, user)
             return empty(204)
@@ -151,7 +151,7 @@ class Service:
         """A ticket for the user of a Bearer token: {"ticket", "expires_in" in seconds}."""
         token = self._bearer(request)
         began = self.now()  # before the read: a logout that it does not see is later than the ticket, and covers it
-        in_force, _, _ = self.storage.standing(token)
+        in_force, _ = self.storage.standing(token)
         if not in_force or token.of_service:
             raise InvalidToken("the token was revoked, or is not a user's")
         ticket, expires_in = self.mint.ticket(token, now=began)

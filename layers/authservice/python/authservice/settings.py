@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from authservice.errors import SettingsError
@@ -45,7 +45,7 @@ class Introspector:
     """The client that may introspect without being registered: the rest of the deployment. Empty for none."""
 
     client_id: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 def limits(environment: Environment = os.environ) -> Limits:

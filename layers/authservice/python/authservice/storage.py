@@ -72,14 +72,14 @@ class Storage:
         [row] = self._table.get(_family_key(sid))
         return _family(row) if row else None
 
-    def standing(self, token: Token) -> tuple[bool, Family | None, User]:
-        """Whether a checked token is in force, and what it belongs to: one read."""
+    def standing(self, token: Token) -> tuple[bool, User]:
+        """Whether a checked token is in force, and whose it is: one read."""
         of_token, of_family = _token_key(token.token_id), _family_key(token.session)
         user, (revoked, row) = self.user(token.subject, of_token, of_family)
         if token.of_service:
-            return revoked is None, None, user
+            return revoked is None, user
         family = _family(row) if row else None
-        return not dead(family, user), family, user
+        return not dead(family, user), user
 
     def exchanged(self, subject: str, digest: str) -> tuple[bool, User]:
         """Whether an ID token was exchanged before, and its user."""
@@ -168,10 +168,9 @@ class Storage:
         user, _ = self.user(subject)
         not_before = max(int(self._table.now()), user.last_iat, user.not_before)
         none_later = Attr("last_iat").not_exists() | Attr("last_iat").lte(not_before)
-        same_logout = Attr("not_before").not_exists() | Attr("not_before").lte(not_before)
         changes = {"not_before": not_before, "expires_at": self._user_expiry()}
         try:
-            self._table.update(update(user.key, changes, when=none_later & same_logout))
+            self._table.update(update(user.key, changes, when=none_later))
         except ConditionFailed:
             raise TransactionCancelled("a token was issued meanwhile") from None
         return User(user.key, not_before, user.notified, user.last_iat)
