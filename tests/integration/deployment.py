@@ -41,6 +41,12 @@ STOP_S = 60 * TIME_FACTOR  # removes what each function process has unpacked, th
 
 _FRAME_CHARACTERS = 8 * 1024  # at most 32 KB, whatever the characters
 
+# Twenty models with names of many words make an answer that takes seven seconds to say.
+LONG = "\n".join(
+    f"2026-01-05T09:00:00Z,{' '.join(f'{letter}{number:02}' for letter in 'abcdefghijklmno')},1000,200,{number + 1}.00"
+    for number in range(20)
+)
+
 Frame = dict[str, Any]
 
 _SCHEMA = json.loads((ROOT / "clients" / "protocol.schema.json").read_text())

@@ -12,16 +12,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from agentsocket import keys
 from tests.integration.breaking import held
 from tests.integration.conftest import STRICT_LIMITS
-from tests.integration.deployment import PATIENCE_S, is_last
+from tests.integration.deployment import LONG, PATIENCE_S, is_last
 from tests.waiting import until
 
 GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
-
-# Twenty models with names of many words make an answer that takes seven seconds to say.
-LONG = "\n".join(
-    f"2026-01-05T09:00:00Z,{' '.join(f'{letter}{number:02}' for letter in 'abcdefghijklmno')},1000,200,{number + 1}.00"
-    for number in range(20)
-)
 
 
 def short_lived(deployment, name, ttl_s):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from uuid import uuid4
 
+from tests.integration.deployment import LONG
+from tests.waiting import TIME_FACTOR
+
 EXPORT = """time,model,input_tokens,output_tokens,cost
 2026-01-05T09:00:00Z,large,1000,200,0.60
 2026-01-05T09:01:00Z,large,1000,3000,2.00
@@ -94,3 +97,26 @@ async def test_a_pasted_export_of_many_kilobytes_is_read_whole(deployment):
     assert events[0]["payload"]["truncated"] is True
     assert events[0]["payload"]["bytes"] == len(rows)
     assert "You spent $20.00 on 2,000 calls." in events[-1]["payload"]["content"]
+
+
+async def test_a_run_is_stopped_and_says_nothing_more(deployment):
+    """J9: no model output later than a second after the stop was accepted; every device hears how it ended."""
+    async with deployment.live("stan") as socket:
+        accepted = await socket.ask("user_message", content=LONG, message_id="long")
+        await socket.until(lambda frame: frame["type"] == "partial_result")
+        stopped = await socket.ask("stop_agent", message_id="long")
+        assert stopped["payload"] == {"run_id": accepted["payload"]["run_id"]}
+        events = await socket.events_of(accepted["payload"]["run_id"])
+        again = await socket.ask("stop_agent", run_id=accepted["payload"]["run_id"])
+    assert (events[-1]["type"], events[-1]["payload"]["outcome"]) == ("agent_completed", "stopped")
+    late = stopped["timestamp"] + 1000 * TIME_FACTOR
+    assert [event for event in events if event["type"] == "partial_result" and event["timestamp"] > late] == []
+    assert again["payload"]["code"] == "not_stoppable"
+
+
+async def test_a_stop_that_overtakes_its_message_stops_it_too(deployment):
+    """J9."""
+    async with deployment.live("olga") as socket:
+        await socket.ask("stop_agent", message_id="early")
+        events = await socket.run(LONG, message_id="early")
+    assert events[-1]["payload"]["outcome"] == "stopped"

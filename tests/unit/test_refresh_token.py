@@ -72,6 +72,7 @@ def test_a_revoked_token_does_not_refresh(world, ada, clock):
     ("kind", "payload"),
     [
         ("ping", {}),
+        ("stop_agent", {"message_id": "m1"}),
         ("hello", {"protocol": 1}),
         ("subscribe", {"thread_id": "t"}),
         ("unsubscribe", {"thread_id": "t"}),

@@ -65,6 +65,16 @@ def refresh_token(
     return Reply(protocol.TokenRefreshed(expires_at=newer.expires_at))
 
 
+def stop_agent(command: protocol.StopAgent, request: SocketRequest, *, user: UserStorage) -> Reply:
+    """Stop a run of the user's, be it under way, waiting, or not even accepted yet."""
+    if (command.run_id is UNSET) == (command.message_id is UNSET):
+        raise BadRequest("name the run by run_id or by message_id", field="payload.run_id")
+    known = command.run_id is not UNSET
+    run_id = command.run_id if command.run_id is not UNSET else user.run_id(str(command.message_id))
+    user.stop(run_id, connection_id=request.connection_id, known=known)
+    return Reply(protocol.StopAccepted(run_id=run_id))
+
+
 def subscribe(
     command: protocol.Subscribe, request: SocketRequest, *, user: UserStorage, limits: Limits
 ) -> Iterator[Reply]:

@@ -70,6 +70,12 @@ class NotFound(ClientError):
     code = "not_found"
 
 
+class NotStoppable(ClientError):
+    """A run that has ended."""
+
+    code = "not_stoppable"
+
+
 class IdempotencyConflict(ClientError):
     """A known `message_id` with other content."""
 

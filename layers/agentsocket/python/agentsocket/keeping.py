@@ -33,7 +33,7 @@ class Patience:
         self._waiting: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """End the wait that is under way, and every later one."""
+        """End the wait that is under way; nobody may begin another."""
         self.stopped = True
         if self._waiting is not None:
             self._waiting.reschedule(0)
@@ -44,7 +44,7 @@ class Patience:
 
     async def wait_for(self, event: Awaitable[T]) -> T:
         """The event, which is the agent's. Raises TimeoutError when patience ends first."""
-        async with asyncio.timeout_at(0 if self.stopped else self._deadline) as self._waiting:
+        async with asyncio.timeout_at(self._deadline) as self._waiting:
             try:
                 return await event
             finally:
@@ -86,7 +86,7 @@ async def watch(run: Run, subscribers: Subscribers, patience: Patience, runtime:
     while True:
         try:
             live = await subscribers.look()
-            if live.revocations.cover(run.session, run.token_iat):
+            if live.halts(run):
                 patience.stop()
         except Unavailable:
             _logger.warning("connections could not be read")

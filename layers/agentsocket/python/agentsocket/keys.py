@@ -16,6 +16,7 @@ LIVE = "LIVE#"
 CONNECTION = LIVE + "CONN#"
 THREAD = "THREAD#"
 REVOKED = LIVE + "REVOKED#"
+STOP = LIVE + "STOP#"
 EVENT = "EVENT#"
 MESSAGE = "MESSAGE#"
 _SEQ_DIGITS = 12
@@ -61,6 +62,10 @@ def ticket(u: str, ticket_id: str) -> Key:
 
 def run_pointer(u: str, run: str) -> Key:
     return _key(user(u), f"{LIVE}RUN#{_checked(run)}")
+
+
+def stop(u: str, run: str) -> Key:
+    return _key(user(u), STOP + _checked(run))
 
 
 def run(u: str, run: str) -> Key:

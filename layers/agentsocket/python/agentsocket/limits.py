@@ -73,6 +73,7 @@ class Limits:
     ticket_row_s: int = 2 * MINUTE_S  # longer than a ticket lives
     connection_row_s: int = 130 * MINUTE_S
     run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
+    stop_row_s: int = 60 * MINUTE_S
     run_pointer_s: int = 60 * MINUTE_S
     event_row_s: int = DAY_S
 

@@ -73,6 +73,8 @@ def receive(
         yield from commands.subscribe(command, request, user=user, limits=limits)
     elif isinstance(command, protocol.Unsubscribe):
         yield from commands.unsubscribe(command, request, user=user)
+    elif isinstance(command, protocol.StopAgent):
+        yield commands.stop_agent(command, request, user=user)
     elif isinstance(command, protocol.RefreshToken):
         yield commands.refresh_token(command, request, user=user, verify=verify)
     else:

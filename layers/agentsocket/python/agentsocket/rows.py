@@ -75,16 +75,23 @@ class Revocations:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What goes on just now for a user: their sockets, and which tokens are dead."""
+    """What goes on just now for a user: their sockets, which tokens are dead, and which runs are to stop."""
 
     connections: list[Connection]
     revocations: Revocations
+    stops: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> Live:
         found = list(items)
         connections = [Connection.of(item) for item in found if item["SK"].startswith(keys.CONNECTION)]
-        return cls(connections, Revocations.of(item for item in found if item["SK"].startswith(keys.REVOKED)))
+        revoked = [item for item in found if item["SK"].startswith(keys.REVOKED)]
+        stops = [item["SK"].removeprefix(keys.STOP) for item in found if item["SK"].startswith(keys.STOP)]
+        return cls(connections, Revocations.of(revoked), frozenset(stops))
+
+    def halts(self, run: Run) -> bool:
+        """Whether somebody has asked for that run's end, or the sign-in it was sent under has ended."""
+        return run.run_id in self.stops or self.revocations.cover(run.session, run.token_iat)
 
     def revoked(self, connection: Connection) -> bool:
         """Whether that connection's token is dead."""

@@ -18,6 +18,7 @@ from agentsocket.errors import (
     ConditionFailed,
     IdempotencyConflict,
     NotFound,
+    NotStoppable,
     TransactionCancelled,
     Unavailable,
 )
@@ -130,10 +131,28 @@ class UserStorage:
 
     # Runs.
 
+    def run_id(self, message_id: str) -> str:
+        """The run of a message of the user, whether it exists or not."""
+        return keys.run_id(self._user, message_id)
+
     def run(self, run_id: str) -> Run | None:
         """A run of the user, or None."""
         item = self._table.get(keys.run(self._user, run_id))
         return Run.of(item) if item else None
+
+    def stop(self, run_id: str, *, connection_id: str, known: bool) -> None:
+        """Ask for a run's end; a stop may precede the run whose id it names, unless that must be `known`.
+
+        One read and one write. Raises NotFound, NotStoppable, or Disconnect for a connection that may do nothing.
+        """
+        wanted = self.connections.admission(connection_id)
+        *admission, item = self._table.get_many(*wanted, keys.run(self._user, run_id))
+        self.connections.admit(admission)
+        if item is None and known:
+            raise NotFound("no such run", field="payload.run_id")
+        if item is not None and Run.of(item).terminal:
+            raise NotStoppable("the run has ended")
+        self._table.write(put({**keys.stop(self._user, run_id), "expires_at": self._expiry(self._limits.stop_row_s)}))
 
     def accept(self, message: NewMessage) -> Accepted:
         """Make the run of a message exist, once (delivery.md, Accept).
@@ -183,7 +202,7 @@ class UserStorage:
 
     def _run_row(self, message: NewMessage, thread_id: str, sender: Connection) -> Item:
         inline = texts.encoded_bytes(message.content) <= self._limits.inline_content_bytes
-        run_id = keys.run_id(self._user, message.message_id)
+        run_id = self.run_id(message.message_id)
         return {
             **keys.run(self._user, run_id),
             "run_id": run_id,

@@ -16,6 +16,7 @@ from agentsocket.protocol.commands import (
     ResumePoint,
     SendMessage,
     Seq,
+    StopAgent,
     Subscribe,
     Unsubscribe,
 )
@@ -26,6 +27,7 @@ from agentsocket.protocol.control import (
     ErrorNotice,
     MessageAccepted,
     Pong,
+    StopAccepted,
     Subscribed,
     ThreadSnapshot,
     TokenExpiring,
@@ -49,6 +51,7 @@ from agentsocket.protocol.payload import JSONObject, Payload
 COMMANDS: dict[str, type[Payload]] = {
     "hello": Hello,
     "user_message": SendMessage,
+    "stop_agent": StopAgent,
     "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
     "refresh_token": RefreshToken,
@@ -68,6 +71,7 @@ EVENTS: dict[str, type[Payload]] = {
 CONTROL: dict[str, type[Payload]] = {
     "welcome": Welcome,
     "message_accepted": MessageAccepted,
+    "stop_accepted": StopAccepted,
     "subscribed": Subscribed,
     "unsubscribed": Unsubscribed,
     "batch": Batch,
@@ -95,6 +99,7 @@ __all__ = [
     "RefreshToken",
     "ResumePoint",
     "SendMessage",
+    "StopAgent",
     "Subscribe",
     "Unsubscribe",
     "ActiveRun",
@@ -103,6 +108,7 @@ __all__ = [
     "ErrorNotice",
     "MessageAccepted",
     "Pong",
+    "StopAccepted",
     "Subscribed",
     "ThreadSnapshot",
     "TokenExpiring",

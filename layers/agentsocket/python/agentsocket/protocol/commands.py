@@ -52,6 +52,13 @@ class SendMessage(Payload):
     context: JSONObject = field(default_factory=dict)
 
 
+class StopAgent(Payload):
+    """Stop a run: by its id, or by the `message_id` it answers, which may be known before the run is."""
+
+    run_id: Name | UnsetType = UNSET
+    message_id: CommandId | UnsetType = UNSET
+
+
 class Subscribe(Payload):
     """Follow a thread; `since` asks for what came after it."""
 

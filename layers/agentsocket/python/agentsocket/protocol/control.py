@@ -29,6 +29,12 @@ class MessageAccepted(Payload):
     duplicate: bool
 
 
+class StopAccepted(Payload):
+    """Answers `stop_agent`: what the model says from now on is dropped, and the run ends as `stopped`."""
+
+    run_id: str
+
+
 class ActiveRun(Payload):
     """A run under way: the text of its newest attempt so far."""
 
