@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools import Logger
 from moto import mock_aws
 
+from agentsocket import edge
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.principal import of_claims as principal_of_claims
@@ -30,6 +35,23 @@ def principal_of(name: str, clock: Clock, *, lifetime_s: int = 900) -> Principal
     """A user who has just signed in."""
     now = int(clock())
     return principal_of_claims({"iss": ISSUER, "sub": name, "iat": now, "exp": now + lifetime_s})
+
+
+@contextmanager
+def captured(logger: Logger) -> Iterator[io.StringIO]:
+    """Everything that is logged meanwhile, as CloudWatch would get it."""
+    [handler] = logger.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    written = io.StringIO()
+    before = handler.setStream(written)
+    yield written
+    handler.setStream(before)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    with captured(edge.logger) as written:
+        yield written
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from authservice import clients, edge, keyset, wiring
 from authservice.service import Service
 from tests.authservice.calling import Answer, Caller
 from tests.authservice.fakes import CLIENT_ID, Issuer, KeyService
+from tests.conftest import captured
 from tests.fakes import Clock
 
 URL = "https://auth.example"
@@ -160,10 +160,5 @@ def auth(environment: dict[str, str], kms: KeyService, issuer: Issuer, clock: Cl
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as CloudWatch would get it."""
-    [handler] = edge.logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    written = io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
+    with captured(edge.logger) as written:
+        yield written

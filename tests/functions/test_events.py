@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-import io
 import json
-import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,17 +108,6 @@ class CloudFormation(Server):
     def answer(self, _method: str, _headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         self.heard.append(json.loads(body))
         return 200, {}, b""
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Everything that is logged, as CloudWatch would get it."""
-    [handler] = edge.logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    written = io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
 
 
 def forget_wiring() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -80,16 +78,6 @@ def deploy(service, monkeypatch) -> Iterator[Any]:
 
     yield start
     forget()
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    [handler] = edge.logger.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    written = io.StringIO()
-    before = handler.setStream(written)
-    yield written
-    handler.setStream(before)
 
 
 def effect(answer):

@@ -115,7 +115,7 @@ class Connections:
         self._update(connection_id, {}, removes=[("subscriptions", thread_id)])
 
     def live(self) -> Live:
-        """The user's sockets, live or about to be, and which tokens are dead: all of them, read consistently."""
+        """What goes on for the user just now: every row of it, read consistently."""
         return Live.of(self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.LIVE)))
 
     def count_check(self, connection_id: str, number: int) -> None:
