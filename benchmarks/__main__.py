@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import authorizer, imports, start, turn
+from benchmarks import authorizer, delivery, imports, publisher, start, turn
 
-PARTS = {"imports": imports.measure, "authorizer": authorizer.measure, "turn": turn.measure, "start": start.measure}
+PARTS = {
+    "imports": imports.measure,
+    "authorizer": authorizer.measure,
+    "delivery": delivery.measure,
+    "publisher": publisher.measure,
+    "turn": turn.measure,
+    "start": start.measure,
+}
 
 
 def main() -> None:

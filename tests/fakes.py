@@ -7,7 +7,7 @@ import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ import msgspec
 from agentsocket.agents import AgentEvent, Turn
 from agentsocket.errors import Unavailable
 from agentsocket.gateway import Delivery
-from agentsocket.inputs import Check, RunRecord, RunRequest
+from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Sockets:
 class Queue:
     """The run queue: sent requests wait in order, deduplicated by run; what was hidden and buried is kept."""
 
-    waiting: list[RunRequest] = field(default_factory=list)
+    waiting: list[RunRequest | Deletion] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     hidden: list[int] = field(default_factory=list)
     buried: list[RunRequest] = field(default_factory=list)
@@ -90,7 +90,10 @@ class Queue:
         self.hidden.append(seconds)
 
     def bury(self, request: RunRequest) -> None:
-        self.buried.append(request)
+        self.buried.append(replace(request, retry=True))
+
+    def delete(self, deletion: Deletion) -> None:
+        self.waiting.append(deletion)
 
     def take(self) -> RunRecord:
         return RunRecord(self.waiting.pop(0), "receipt")

@@ -172,6 +172,8 @@ OUTCOMES: dict[str, Callable[[Any], None]] = {
     "jwks-delete": is_nothing,
     "jwks-no-keys": is_nothing,
     "message-bad-json": is_refused("bad_request"),
+    "message-delete-thread": is_refused("not_found", "payload.thread_id"),
+    "message-get-content": is_refused("not_found", "payload.thread_id"),
     "message-hello": is_welcomed,
     "message-ping": is_answered("pong"),
     "message-refresh-token": is_refused("unauthorized", "payload.token"),
@@ -179,4 +181,6 @@ OUTCOMES: dict[str, Callable[[Any], None]] = {
     "message-text-instead-of-content": is_refused("bad_request", "payload.text"),
     "message-unknown-type": is_refused("unknown_type", "type"),
     "message-user-message": is_answered("message_accepted"),
+    "message-user-message-part": is_answered("part_accepted"),
+    "worker-delete": is_processed,
 }

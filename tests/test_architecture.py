@@ -39,6 +39,10 @@ SEAMS = {
     "storage",
     "connections",
     "threadlog",
+    "contents",
+    "uploads",
+    "erasing",
+    "quotas",
     "gateway",
     "dispatch",
     "schedule",
@@ -47,7 +51,18 @@ SEAMS = {
     "outbound",
     "agents",
 }
-FLOW = {"relay", "commands", "attempts", "publishing", "pushing", "keeping", "resuming", "control", "httpapi"}
+FLOW = {
+    "relay",
+    "commands",
+    "attempts",
+    "publishing",
+    "pushing",
+    "keeping",
+    "resuming",
+    "sweeping",
+    "control",
+    "httpapi",
+}
 EDGE = {"edge", "replies", "settings", "wiring"}
 MAY_IMPORT = {
     **dict.fromkeys(RULES, RULES),

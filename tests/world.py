@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -12,6 +12,7 @@ from agentsocket.agents import Agent
 from agentsocket.control import Control
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import TokenRejected
+from agentsocket.frames import Reply
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
 from agentsocket.principal import Principal
@@ -49,15 +50,20 @@ class World:
     def say(self, who: Principal, connection_id: str, kind: str, **payload: Any) -> list[dict[str, Any]]:
         """Send a command; the payloads of its replies."""
         body = msgspec.json.encode({"type": kind, "payload": payload, "id": "c1"}).decode()
-        replies = relay.receive(
-            SocketRequest(who, connection_id, body),
+        replies = self.receive(SocketRequest(who, connection_id, body))
+        return [msgspec.json.decode(msgspec.json.encode(reply.payload)) for reply in replies]
+
+    def receive(self, request: SocketRequest) -> Iterator[Reply]:
+        """One frame of a client: its replies, as they are made."""
+        return relay.receive(
+            request,
             storage=self.storage,
             dispatch=cast(Dispatch, self.queue),
+            gateway=cast(Gateway, self.sockets),
             verify=self.verify,
             agents={"usage_analyst"},
             limits=self.runtime.limits,
         )
-        return [msgspec.json.decode(msgspec.json.encode(reply.payload)) for reply in replies]
 
     def verify(self, token: str) -> Principal:
         """Whose token it is; an unknown one is rejected."""

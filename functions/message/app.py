@@ -12,4 +12,6 @@ verify, agents, limits = wiring.verify_locally(), wiring.agent_names(), wiring.l
 
 @edge.websocket(gateway)
 def handler(request: SocketRequest) -> Iterable[Reply]:
-    return relay.receive(request, storage=storage, dispatch=dispatch, verify=verify, agents=agents, limits=limits)
+    return relay.receive(
+        request, storage=storage, dispatch=dispatch, gateway=gateway, verify=verify, agents=agents, limits=limits
+    )

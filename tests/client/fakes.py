@@ -49,6 +49,13 @@ def accepted(command: Json, **payload: Any) -> Json:
     return frame("message_accepted", told | payload, reply_to=command["id"])
 
 
+def part_accepted(command: Json, missing: Sequence[int]) -> Json:
+    """The reply to a part of a user_message that does not complete it."""
+    payload = command["payload"]
+    told = {"message_id": payload["message_id"], "part": payload["part"], "parts": payload["parts"]}
+    return frame("part_accepted", told | {"missing": list(missing)}, reply_to=command["id"])
+
+
 def subscribed(seq: int, *, recovered: bool, epoch: str = EPOCH, thread_id: str = THREAD, **envelope: Any) -> Json:
     payload: Json = {"thread_id": thread_id, "epoch": epoch, "seq": seq, "recovered": recovered}
     return frame("subscribed", payload if recovered else payload | {"reason": "trimmed"}, **envelope)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.client.fakes import Json, Peer, accepted, event, frame
+from tests.client.fakes import Json, Peer, accepted, event, frame, part_accepted
 
 ROOT = {"agent_name": "analyst", "agent_id": "a1"}
 NESTED = {"agent_name": "checker", "agent_id": "a2"}
@@ -30,7 +30,7 @@ Script = Callable[[Json], Iterator[tuple[str, Json]]]
 
 def success(command: Json) -> Iterator[tuple[str, Json]]:
     """Every stream event of a run that ends well."""
-    yield "user_message", {"message_id": command["message_id"], "content": command["content"]}
+    yield "user_message", {"message_id": command["message_id"], "content": command["content"][:2000]}
     yield "agent_started", ROOT | {"attempt": 1}
     yield "agent_thinking", ROOT | {"thought": "Looking.", "step": 1, "total_steps": 2}
     yield "tool_executing", TOOL | {"arguments": "3 lines"}
@@ -94,12 +94,13 @@ class Answering:
         self._scripts = scripts or (success,)
         self._asked = asyncio.Condition()
         self._seqs: dict[str, Iterator[int]] = {}
+        self._parts: dict[int, str] = {}
 
     async def __call__(self, peer: Peer) -> None:
         """Serve one connection until it ends."""
         async for text in peer.socket:
             command = json.loads(text)
-            if command["type"] == "user_message":
+            if command["type"] == "user_message" and await self._is_whole(peer, command):
                 await self._run(peer, command)
             elif command["type"] == "unsubscribe":
                 await peer.send(frame("unsubscribed", command["payload"], reply_to=command["id"]))
@@ -112,6 +113,19 @@ class Answering:
         """Wait until so many messages have come."""
         async with self._asked:
             await self._asked.wait_for(lambda: len(self.contents) >= count)
+
+    async def _is_whole(self, peer: Peer, command: Json) -> bool:
+        """Whether the message is there; a part that does not complete it is answered. `content` becomes the whole."""
+        payload = command["payload"]
+        if "part" not in payload:
+            return True
+        self._parts[payload["part"]] = payload["content"]
+        numbers = range(1, payload["parts"] + 1)
+        if missing := [number for number in numbers if number not in self._parts]:
+            await peer.send(part_accepted(command, missing))
+            return False
+        payload["content"] = "".join(self._parts.pop(number) for number in numbers)
+        return True
 
     async def _run(self, peer: Peer, command: Json, events: int | None = None) -> None:
         payload, number = command["payload"], len(self.contents)

@@ -146,11 +146,22 @@ async def test_a_message_that_is_too_large_is_one_sentence_and_1(
     server: FakeServer, answering: Answering, tmp_path: Path
 ) -> None:
     file = tmp_path / "big.csv"
-    file.write_text("x" * 200_000, encoding="utf-8")
+    file.write_text("x" * 1_100_000, encoding="utf-8")
     ran = await chatted(server.url, file=file)
     assert ran.status == 1
-    assert "at most 131,072 can be sent" in ran.err
+    assert "at most 1,048,576 can be sent" in ran.err
     assert ran.err.count("\n") == 1
+    assert answering.contents == []
+
+
+async def test_a_file_of_one_megabyte_is_one_message(server: FakeServer, answering: Answering, tmp_path: Path) -> None:
+    """J6."""
+    text = "".join(f"{number:07}\n" for number in range(128 * 1024))
+    file = tmp_path / "big.csv"
+    file.write_text(text, encoding="utf-8")
+    ran = await chatted(server.url, file=file)
+    assert (ran.status, ran.err) == (0, "")
+    assert answering.contents == [text]
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -115,12 +115,12 @@ async def test_a_message_over_32_kb_goes_in_several_websocket_frames(server: Fak
         await sending
 
 
-async def test_a_message_over_128_kb_is_refused_before_it_is_sent(server: FakeServer) -> None:
+async def test_a_command_over_128_kb_is_refused_before_it_is_sent(server: FakeServer) -> None:
     """G3."""
     async with client_of(server) as client:
         peer = await server.peer()
         with pytest.raises(CommandFailed, match="too_large") as failed:
-            await client.send_message("a" * 128 * 1024)
+            await client.send_message("a", context={"page": "a" * 128 * 1024})
         assert not failed.value.temporary
         assert await peer.silent(0.1)
 

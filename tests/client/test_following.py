@@ -160,3 +160,22 @@ def test_a_caller_may_subscribe_from_elsewhere() -> None:
     assert talk.said()[0]["payload"]["since"] == {"epoch": EPOCH, "seq": 3}
     outputs = talk.hears(subscribed(5, recovered=True, reply_to=command["id"]), batch(event(4), event(5)))
     assert shown(outputs) == [4, 5]
+
+
+def test_a_thread_that_another_device_deleted_is_followed_no_more() -> None:
+    """H5: its run is not waited for, a late push does not bring it back, and the person hears of it."""
+    talk = Talk()
+    talk.hears(accepted(talk.sends()), event(1), event(2))
+    assert shown(talk.hears(frame("thread_deleted", {"thread_id": THREAD}))) == ["thread_deleted"]
+    assert shown(talk.hears(event(3))) == []
+    assert kinds(talk.after(60).said()) == []
+    assert talk.connect()["payload"]["resume"] == []
+
+
+def test_who_deletes_a_thread_hears_it_as_the_reply() -> None:
+    talk = Talk(point())
+    command = talk.asks("delete_thread", thread_id=THREAD)
+    talk.said()
+    reply = frame("thread_deleted", {"thread_id": THREAD}, reply_to=command["id"])
+    assert talk.hears(reply) == [Reply(command["id"], reply)]
+    assert talk.connect()["payload"]["resume"] == []

@@ -158,3 +158,25 @@ def test_what_is_not_said_when_due_is_never_due_again() -> None:
         talk.now = max(talk.now, due)
         talk.said()
         assert talk.session.deadline() > talk.now
+
+
+def test_a_command_above_the_rate_limit_is_sent_again_when_there_is_room() -> None:
+    """J4: nothing is lost, and nobody has to ask again."""
+    talk = Talk()
+    command = talk.sends()
+    assert talk.said() == [command]
+    refusal = error("rate_limited", temporary=True, reply_to=command["id"], retry_after_ms=1500)
+    assert talk.hears(refusal) == []
+    assert talk.after(1.4).said() == []
+    assert talk.after(0.1).said() == [command]
+    reply = accepted(command)
+    assert talk.hears(reply) == [Reply(command["id"], reply)]
+
+
+def test_so_is_a_subscribe_of_its_own() -> None:
+    talk = Talk(point())
+    talk.hears(subscribed(10, recovered=True), batch(), event(12))
+    (question,) = talk.after(1).said()
+    talk.hears(error("rate_limited", temporary=True, reply_to=question["id"], retry_after_ms=2000))
+    assert talk.after(1.9).said() == []
+    assert talk.after(0.1).said() == [question]

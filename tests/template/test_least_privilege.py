@@ -24,10 +24,14 @@ ALLOWED = {
     "Authorizer": set(),
     "Connect": rows("BatchGetItem", "DeleteItem", "PutItem") | SCHEDULING,
     "Disconnect": rows("DeleteItem"),
-    "Message": rows("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem") | SENDING | POSTING | CLOSING,
-    "Worker": rows("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    "Message": rows("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    | SENDING
+    | POSTING
+    | CLOSING,
+    "Worker": rows("BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
     | RECEIVING
     | POSTING
+    | CLOSING
     | {("sqs:SendMessage", "DeadLetterQueue.Arn")},
     "Control": rows("DeleteItem", "PutItem", "Query", "UpdateItem")
     | {(f"sqs:{action}", "ControlQueue.Arn") for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}

@@ -12,8 +12,9 @@ from agentsocket import keys
 from agentsocket.errors import BadRequest, Disconnect, TokenRejected, Unavailable
 from agentsocket.limits import Limits
 from agentsocket.rows import Revocations
-from agentsocket.storage import NewMessage, Storage
+from agentsocket.storage import Storage
 from agentsocket.table import Table, put
+from agentsocket.uploads import NewMessage
 
 LIMITS = Limits()
 
@@ -136,13 +137,22 @@ def test_a_degraded_token_of_less_is_not_made_longer(of, clock, ada):
     assert row(of).token_exp == soon
 
 
+def test_a_socket_whose_token_has_expired_does_not_go_live(of, clock, ada):
+    """J2: the token of the hello's own request may be a later one."""
+    of().open("c1")
+    clock.advance(900 + LIMITS.token_grace_s + 1)
+    with pytest.raises(Disconnect) as ended:
+        of().go_live("c1", device="")
+    assert ended.value.code == "token_expired"
+
+
 def test_a_refreshed_socket_goes_on_past_its_first_token(of, clock, ada):
     """D1."""
     of().open("c1")
     of().refresh("c1", token_exp=ada.expires_at + 900, token_iat=ada.issued_at + 600, session="s")
     clock.advance(900 + LIMITS.token_grace_s + 1)
     of().require_authorized("c1")
-    assert of().go_live("c1", device="").token_exp == ada.expires_at + 900
+    assert of().go_live("c1", device="")[0].token_exp == ada.expires_at + 900
     clock.advance(900)
     with pytest.raises(Disconnect) as ended:
         of().require_authorized("c1")

@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import Unavailable
-from agentsocket.inputs import RunRecord, RunRequest
+from agentsocket.inputs import Deletion, RunRecord, RunRequest
 
 REQUEST = RunRequest("u" * 32, "t", "r")
 
@@ -68,10 +68,20 @@ def test_a_hidden_record_is_handed_to_nobody(dispatch, sqs, queue):
 
 
 def test_a_buried_run_lies_in_the_dead_letters(dispatch, sqs, queue, dead_letters):
+    """Marked, and under an id of its own: redriven within 5 minutes it must not be taken for the first record."""
     dispatch.bury(REQUEST)
     assert receive(sqs, queue) == []
     [message] = receive(sqs, dead_letters)
-    assert json.loads(message["Body"])["run_id"] == "r"
+    assert json.loads(message["Body"]) == {"user": "u" * 32, "thread_id": "t", "run_id": "r", "retry": True}
+    assert message["Attributes"]["MessageGroupId"] == f"{'u' * 32}.t"
+    assert message["Attributes"]["MessageDeduplicationId"] == "r.retry"
+
+
+def test_a_deletion_waits_behind_its_thread_s_runs(dispatch, sqs, queue):
+    dispatch.delete(Deletion("u" * 32, "t", "c1"))
+    [message] = receive(sqs, queue)
+    assert json.loads(message["Body"]) == {"user": "u" * 32, "thread_id": "t", "delete": "c1"}
+    assert message["Attributes"]["MessageGroupId"] == f"{'u' * 32}.t"
 
 
 def test_a_queue_that_does_not_answer_is_unavailable(sqs):

@@ -213,7 +213,7 @@ def test_retries_back_off_exponentially_with_full_jitter(service, clock):
     """I5."""
     patient = Limits(introspection_attempts=5, introspection_backoff_ms=200, breaker_failures=99)
     service.status = 500
-    asker = Asker(service, clock, patient, uniform=random.Random(1).uniform)  # noqa: S311 (jitter is no secret)
+    asker = Asker(service, clock, patient, uniform=random.Random(1).uniform)
     assert asker.fails()
     assert asker.bounds == [(0, 0.2), (0, 0.4), (0, 0.8), (0, 1.6)]
     assert len(set(asker.waits)) == 4

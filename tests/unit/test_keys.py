@@ -20,7 +20,10 @@ def test_every_key_of_a_user_is_under_the_user():
         keys.meta(partition),
         keys.event(partition, 1),
         keys.message(partition, 1),
+        keys.content_head(partition, "m"),
         keys.content(partition, "m", 0),
+        keys.uploads(USER),
+        keys.part(USER, "m", 1),
     ]
     assert all(re.fullmatch(rf"USER#{USER}(#.*)?", key["PK"]) for key in made)
 

@@ -18,6 +18,7 @@ from tests.waiting import until
 from tests.world import World
 
 LIMITS = Limits()
+ENDING = ["agent_completed", "final_report"]
 
 
 @pytest.fixture
@@ -199,6 +200,52 @@ async def test_a_killed_worker_s_run_goes_on_as_the_next_attempt(world, ada, clo
     assert seen[3]["payload"]["message_id"] != seen[5]["payload"]["message_id"] == seen[8]["payload"]["message_id"]
 
 
+async def test_what_a_killed_worker_appended_and_did_not_push_its_successor_pushes(world, ada, clock):
+    """F6: the sender follows no thread, and gets its run from the beginning."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent, world.sockets.busy = Scripted([Text("half"), 60.0]), {"a1"}
+    killed = asyncio.create_task(world.work(record(ada, accepted)))
+    await until(lambda: world.storage.for_user(ada).log(accepted["thread_id"]).top() == 3)
+    killed.cancel()
+    await asyncio.gather(killed, return_exceptions=True)
+    clock.advance(LIMITS.lease_s + 1)
+    world.agent, world.sockets.busy = Scripted([Report()]), set()
+    await world.work(record(ada, accepted))
+    seqs = [event["seq"] for event in world.sockets.events("a1")]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+async def test_a_worker_that_comes_too_late_gives_the_lease_back(world, ada, storage, clock, abandoned):
+    """It read the run, was frozen, and woke after another worker had ended it: no trace, and no epoch renewed later."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    log = storage.for_user(ada).log(accepted["thread_id"])
+    frozen, offload = asyncio.Event(), world.runtime.offload
+
+    async def late(function, *args, **kwargs):
+        if function.__name__ == "take_lease":
+            await frozen.wait()
+        return await offload(function, *args, **kwargs)
+
+    world.runtime = replace(world.runtime, offload=late)
+    waking = asyncio.create_task(world.work(record(ada, accepted)))
+    await asyncio.sleep(0)
+    world.runtime = replace(world.runtime, offload=offload)
+    await world.work(record(ada, accepted))
+    if abandoned:
+        log.take_lease(Lease("dead", "another run", 1))
+        clock.advance(LIMITS.lease_s + 1)
+    frozen.set()
+    with pytest.raises(RunUnfinished):
+        await waking
+    meta = log.meta()
+    assert (meta.lease_owner, meta.lease_until, bool(meta.unreleased_since)) == ("", 0, abandoned)
+    await world.work(record(ada, accepted))
+    assert len(world.agent.turns) == 1
+
+
 async def test_a_record_of_a_finished_run_is_acknowledged_and_its_ending_pushed_again(world, ada):
     """The worker died between the ending and the last push."""
     world.connect(ada, "a1")
@@ -215,24 +262,71 @@ async def test_a_record_without_a_run_is_acknowledged(world, ada):
     assert world.agent.turns == []
 
 
-async def test_a_poison_run_ends_after_three_attempts_with_a_copy_in_the_dead_letters(world, ada, clock):
-    """F7: a fourth delivery runs no agent."""
-    world.connect(ada, "a1")
-    accepted = world.send(ada, "a1", "hi", message_id="m1")
+async def poisoned(world, record, clock):
+    """The record of a run that kills its worker three times, and then its closing delivery."""
     world.agent = Scripted([60.0])
     for attempt in range(1, 4):
-        killed = asyncio.create_task(world.work(record(ada, accepted)))
+        killed = asyncio.create_task(world.work(record))
         await until(lambda: len(world.agent.turns) >= attempt)  # noqa: B023 (awaited within the round)
         killed.cancel()
         await asyncio.gather(killed, return_exceptions=True)
         clock.advance(LIMITS.lease_s + 1)
-    await world.work(record(ada, accepted))
+    await world.work(record)
     assert len(world.agent.turns) == 3
+
+
+async def test_a_poison_run_ends_after_three_attempts_with_a_copy_in_the_dead_letters(world, ada, clock):
+    """F7: a fourth delivery runs no agent."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    await poisoned(world, record(ada, accepted), clock)
     assert [request.run_id for request in world.queue.buried] == [accepted["run_id"]]
+    await world.work(record(ada, accepted))  # a duplicate of the record is no redriven copy
     last = world.sockets.events("a1")[-2:]
     assert kinds(last) == ["agent_error", "agent_completed"]
     assert last[1]["payload"]["outcome"] == "error"
     assert world.storage.for_user(ada).run(accepted["run_id"]).terminal
+
+
+async def test_a_redriven_record_of_a_failed_run_is_a_new_run(world, ada, clock):
+    """F7: the same question again, as often as the record comes one run."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    await poisoned(world, record(ada, accepted), clock)
+    before = len(world.sockets.events("a1"))
+    world.agent = Scripted([Text("at last"), Report()])
+    redriven = RunRecord(world.queue.buried[0], "receipt")
+    await world.work(redriven)
+    again = world.sockets.events("a1")[before:]
+    assert kinds(again) == ["user_message", "agent_started", "partial_result", "partial_result", *ENDING]
+    assert len({event["run_id"] for event in again} | {accepted["run_id"]}) == 2
+    assert (again[0]["payload"]["message_id"], again[1]["payload"]["attempt"]) == ("m1", 1)
+    await world.work(redriven)
+    assert len(world.agent.turns) == 1
+    user = world.storage.for_user(ada)
+    failed, retried = user.run(accepted["run_id"]), user.run(again[0]["run_id"])
+    assert (failed.state, retried.state) == ("failed", "completed")
+    assert (retried.first_seq, retried.last_seq) == (again[0]["seq"], again[-1]["seq"])
+
+
+async def test_a_redriven_run_that_fails_again_can_be_redriven_again(world, ada, clock):
+    """F7: each closing delivery buries the run that it closed."""
+    world.connect(ada, "a1")
+    await poisoned(world, record(ada, world.send(ada, "a1", "hi", message_id="m1")), clock)
+    await poisoned(world, RunRecord(world.queue.buried[0], "receipt"), clock)
+    first, second = world.queue.buried
+    assert first.run_id != second.run_id
+    world.agent = Scripted([Text("at last"), Report()])
+    await world.work(RunRecord(second, "receipt"))
+    assert kinds(world.sockets.events("a1")[-2:]) == ENDING
+
+
+async def test_a_redriven_record_of_a_run_that_succeeded_runs_nothing(world, ada):
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    await world.work(RunRecord(RunRequest(ada.user, accepted["thread_id"], accepted["run_id"], retry=True), "receipt"))
+    assert len(world.agent.turns) == 1
 
 
 async def test_a_long_question_reaches_the_agent_whole_and_the_devices_by_its_start(world, ada):

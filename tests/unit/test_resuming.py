@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentsocket import relay, replies
+from agentsocket import replies
 from agentsocket.agents import Report, Text, Thinking
 from agentsocket.errors import Disconnect, NotFound
 from agentsocket.gateway import Gateway
@@ -99,6 +99,15 @@ async def test_a_seq_beyond_the_log_means_a_new_epoch(world, thread, ada):
     assert again["recovered"] is True
 
 
+async def test_what_lies_too_far_back_is_not_replayed(thread, storage, runtime, ada):
+    """delivery.md, Cursors: the log is kept for a day, and for so many events."""
+    near = World(storage, replace(runtime, limits=Limits(log_max_events=5)), Scripted([]))
+    recovered, _ = subscribe(near, ada, "a1", thread, 2)
+    trimmed, snapshot = subscribe(near, ada, "a1", thread, 1)
+    assert recovered["recovered"] is True
+    assert (trimmed["recovered"], trimmed["reason"], snapshot["seq"]) == (False, "trimmed", 7)
+
+
 async def test_an_expired_log_is_a_snapshot_and_never_a_hole(world, thread, ada, clock, storage):
     """D8."""
     clock.advance(LIMITS.event_row_s + 1)
@@ -166,17 +175,7 @@ def _frames(world, who, connection_id, accepted):
             sent.append(frame)
             return "delivered"
 
-    def step(request):
-        return relay.receive(
-            request,
-            storage=world.storage,
-            dispatch=world.queue,
-            verify=world.verify,
-            agents=set(),
-            limits=world.runtime.limits,
-        )
-
-    assert replies.respond(step, request, Recorder(), now=lambda: 1.0) is None
+    assert replies.respond(world.receive, request, Recorder(), now=lambda: 1.0) is None
     return sent
 
 
@@ -201,14 +200,7 @@ async def test_the_cursor_is_written_before_the_log_is_read_and_moved_after_the_
         f'{{"type":"subscribe","payload":{{"thread_id":"{thread["thread_id"]}",'
         f'"since":{{"epoch":"{thread["epoch"]}","seq":2}}}}}}'
     )
-    steps = relay.receive(
-        SocketRequest(ada, "a1", body),
-        storage=world.storage,
-        dispatch=world.queue,
-        verify=world.verify,
-        agents=set(),
-        limits=world.runtime.limits,
-    )
+    steps = world.receive(SocketRequest(ada, "a1", body))
 
     def cursor():
         [connection] = world.storage.for_user(ada).connections.live().connections

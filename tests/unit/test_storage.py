@@ -7,9 +7,10 @@ import pytest
 from agentsocket.connections import Connections
 from agentsocket.errors import BadRequest, Disconnect, IdempotencyConflict, NotFound
 from agentsocket.limits import Limits
-from agentsocket.storage import NewMessage, Storage, UserStorage
+from agentsocket.storage import Storage, UserStorage
 from agentsocket.table import Table
 from agentsocket.threadlog import ThreadLog
+from agentsocket.uploads import NewMessage
 from tests.conftest import principal_of
 
 
@@ -71,7 +72,7 @@ def test_long_content_is_kept_whole_beside_its_start(connected):
     run = connected.accept(message(content=long)).run
     assert run.truncated
     assert len(run.content.encode()) <= Limits().preview_bytes
-    assert connected.log(run.thread_id).content("m1") == long
+    assert connected.log(run.thread_id).contents.whole("m1") == long
 
 
 @pytest.mark.parametrize("thread_id", ["nowhere", "01ARZ3NDEKTSV4RRFFQ69G5FAV"])
@@ -107,7 +108,7 @@ def test_a_command_without_a_row_ends_the_connection(adas):
 
 def test_an_expired_token_ends_the_connection_after_the_grace(connected, clock):
     clock.advance(900 + Limits().token_grace_s)
-    assert connected.connections.go_live("c1", device="").live
+    assert connected.connections.go_live("c1", device="")[0].live
     clock.advance(1)
     with pytest.raises(Disconnect) as ended:
         connected.accept(message())

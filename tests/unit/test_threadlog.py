@@ -4,12 +4,13 @@ import pytest
 from boto3.dynamodb.conditions import Key
 
 from agentsocket import keys
-from agentsocket.errors import LeaseHeld, LeaseLost, Unavailable
+from agentsocket.contents import Line
+from agentsocket.errors import LeaseHeld, LeaseLost, ThreadDeleted
 from agentsocket.limits import Limits
 from agentsocket.rows import LogEvent
-from agentsocket.storage import NewMessage
 from agentsocket.table import update
-from agentsocket.threadlog import Lease, Line
+from agentsocket.threadlog import Lease
+from agentsocket.uploads import NewMessage
 
 LIMITS = Limits()
 QUESTION = Line("m1", "user", "hi")
@@ -219,7 +220,7 @@ def test_a_long_answer_is_kept_whole_beside_its_start(log, run):
     log.finish(mine, events(run, "c"), seq=3, outcome="success", answer=Line("r.1", "assistant", long))
     line = log.messages(up_to=9, limit=9)[-1]
     assert line.truncated
-    assert log.content("r.1") == long
+    assert log.contents.whole("r.1") == long
 
 
 def test_expired_events_are_not_read_but_keep_their_slots(log, run, clock, table, ada):
@@ -241,11 +242,23 @@ def test_events_are_read_in_pages(log, run):
     assert log.events(after=2, up_to=2, limit=9) == ([], False)
 
 
+def test_a_long_event_is_kept_compressed_and_read_as_it_was(log, run, dynamodb):
+    """DynamoDB charges for each KB, and in a transaction twice."""
+    mine = started(log, run)
+    frame = b'{"type":"x","payload":"' + b"to be or not to be, " * 500 + b'"}'
+    log.append(mine, lambda seq: LogEvent(seq, "long", run.run_id, 1, frame), seq=3)
+    [found], _ = log.events(after=2, limit=9)
+    assert found.frame == frame
+    rows = dynamodb.scan(TableName="agentsocket", ConsistentRead=True)["Items"]
+    [row] = [row for row in rows if row["SK"]["S"].startswith("EVENT#") and row["event_id"]["S"] == "long"]
+    assert len(row["frame"]["B"]) < len(frame) // 10
+
+
 def test_a_deleted_thread_gets_no_ending(log, run, table, ada, adas):
     """delivery.md, Lease: endings check the tombstone."""
     mine = started(log, run)
     table.write(update(keys.thread(ada.user, run.thread_id), sets={"deleted_at": 1}))
-    with pytest.raises(Unavailable):
+    with pytest.raises(ThreadDeleted):
         log.finish(mine, events(run, "c"), seq=3, outcome="success", answer=None)
     assert not adas.run(run.run_id).terminal
     assert logged(log) == [(1, "q"), (2, "s")]

@@ -15,6 +15,7 @@ from agentsocket_client.errors import (
     AgentSocketError,
     ClientClosed,
     CommandFailed,
+    Damaged,
     Disconnected,
     Refused,
     WrongProtocol,
@@ -38,5 +39,6 @@ __all__ = [
     "Disconnected",
     "WrongProtocol",
     "CommandFailed",
+    "Damaged",
     "ClientClosed",
 ]

@@ -1,6 +1,7 @@
 """The client: one task that keeps a connection, and the calls that wait for what comes of it.
 
-What to send and what a frame means is `session`; the socket is `transport`. Here is only waiting.
+What a caller may ask for is `commands`; what to send and what a frame means is `session`; the socket is `transport`.
+Here is only waiting.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from agentsocket_client import frames
 from agentsocket_client.backoff import Backoff
+from agentsocket_client.commands import Commands
 from agentsocket_client.credentials import Credentials
 from agentsocket_client.errors import ClientClosed, CommandFailed, Disconnected, Interrupted
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
@@ -37,7 +39,7 @@ class Status:
     retry_in_s: float = 0.0
 
 
-class Client:
+class Client(Commands):
     """One user's connection, kept alive inside `async with`. Meant for one event loop and one iterator of `frames`."""
 
     def __init__(
@@ -65,9 +67,9 @@ class Client:
         if urlsplit(url).scheme not in {"ws", "wss"} or not urlsplit(url).hostname:
             raise ValueError("the address must look like wss://host/stage")
         self._url, self._connect = url, connect
+        super().__init__(limits=limits or Limits(), sleep=sleep, random=random)
         self._credentials = Credentials(token, ticket, form)
-        self._limits = limits or Limits()
-        self._on_status, self._now, self._sleep = on_status, now, sleep
+        self._on_status, self._now = on_status, now
         self._introduction = {"name": name, "version": VERSION}
         renews = self._credentials.renewable
         self._session = Session(resume or (), limits=self._limits, random=random, renews=renews)
@@ -106,36 +108,9 @@ class Client:
     def welcome(self) -> Payload:
         """The payload of the newest welcome."""
         if self._session.welcome is None:
+            self._check()
             raise ClientClosed("the client has not connected yet")
         return self._session.welcome
-
-    async def send_message(
-        self,
-        content: str,
-        *,
-        thread_id: str | None = None,
-        message_id: str | None = None,
-        context: Payload | None = None,
-    ) -> Payload:
-        """Send a message, to a new thread unless `thread_id` is given; returns the payload of message_accepted.
-
-        `message_id` makes it safe to call this again: the same id is the same run. Raises CommandFailed.
-        """
-        payload: Payload = {"content": content, "message_id": message_id or frames.new_id()}
-        payload |= {"thread_id": thread_id} if thread_id is not None else {}
-        payload |= {"context": context} if context is not None else {}
-        accepted: Payload = (await self.command("user_message", payload))["payload"]
-        return accepted
-
-    async def subscribe(self, thread_id: str, since: Position | None = None) -> Payload:
-        """Follow a thread, from `since` or from where this client stands in it; returns the payload of subscribed."""
-        payload: Payload = {"thread_id": thread_id} | ({"since": since} if since is not None else {})
-        subscribed: Payload = (await self.command("subscribe", payload))["payload"]
-        return subscribed
-
-    async def unsubscribe(self, thread_id: str) -> None:
-        """Follow a thread no more."""
-        await self.command("unsubscribe", {"thread_id": thread_id})
 
     async def command(self, kind: str, payload: Payload) -> Frame:
         """Send any command; returns the reply frame. Lost connections are waited out: use asyncio.timeout to give up.

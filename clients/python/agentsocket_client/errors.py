@@ -69,6 +69,10 @@ class CommandFailed(AgentSocketError):
         )
 
 
+class Damaged(AgentSocketError):
+    """A text that was read in pages is not what the server says it is."""
+
+
 class ClientClosed(AgentSocketError):
     """The client was used after its `async with` block had ended, or before it began."""
 

@@ -92,7 +92,8 @@ class Following:
     # What the server says.
 
     def subscribed(self, frame: Frame, now: float) -> list[Output]:
-        """A replay or a snapshot follows."""
+        """A replay or a snapshot follows. The `unsubscribed` of before may have come after `follow` was called."""
+        self._left.discard(thread_id_of(frame))
         self._thread(thread_id_of(frame)).subscribed(frame["payload"], now)
         return []
 
@@ -111,6 +112,8 @@ class Following:
     def snapshot(self, frame: Frame, now: float) -> list[Output]:
         """What there is instead of a replay; the caller is given it too."""
         thread = self._thread(thread_id_of(frame))
+        if thread.is_behind(frame["payload"]):
+            return []
         ready = thread.snapshot(frame["payload"], now)
         return [Event({"thread_id": thread.thread_id, **frame}, thread.epoch), *_events(thread, ready)]
 

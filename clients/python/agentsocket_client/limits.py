@@ -15,6 +15,13 @@ class Limits:
     frame_bytes: int = 32 * KB
     message_bytes: int = 128 * KB
 
+    # A message that goes in parts.
+    content_bytes: int = 1024 * KB
+    part_bytes: int = 32 * KB
+    parts: int = 40
+    part_sends: int = 3  # so many times its parts, at most: what is lost on the way is asked for again
+    tries: int = 10  # of a part or a page that is refused for a moment
+
     resume_threads: int = 10  # threads that one hello may resume; the others follow by subscribe
 
     backoff_base_s: float = 0.25

@@ -54,6 +54,7 @@ class Session:
             "thread_snapshot": self._following.snapshot,
             "message_accepted": self._following.accepted,
             "heartbeat": self._following.heartbeat,
+            "thread_deleted": self._on_thread_deleted,
             "disconnect": self._on_disconnect,
             "token_refreshed": self._on_token_refreshed,
             "token_expiring": self._on_token_expiring,
@@ -143,7 +144,9 @@ class Session:
             return []
         if frame["type"] == "error":
             return self._on_error(frame, now)
-        return self._handlers.get(frame["type"], self._on_other)(frame, now) + self._settle(frame, now)
+        outputs = self._handlers.get(frame["type"], self._on_other)(frame, now)
+        # A disconnect answers nothing, though it names the command it came of: that goes out again later.
+        return outputs if frame["type"] == "disconnect" else outputs + self._settle(frame, now)
 
     def _on_welcome(self, frame: Frame, now: float) -> list[Output]:
         self.welcome = frame["payload"]
@@ -153,8 +156,13 @@ class Session:
         return []
 
     def _on_unsubscribed(self, frame: Frame, _now: float) -> list[Output]:
-        self._following.leave(thread_id_of(frame))
+        if self._outbox.get(frame.get("reply_to")) is not None:  # one that comes twice may come after a new subscribe
+            self._following.leave(thread_id_of(frame))
         return []
+
+    def _on_thread_deleted(self, frame: Frame, now: float) -> list[Output]:
+        self._following.leave(thread_id_of(frame))
+        return self._on_other(frame, now)
 
     def _on_token_refreshed(self, frame: Frame, now: float) -> list[Output]:
         self._renewal.granted(frame, now)
@@ -188,6 +196,9 @@ class Session:
         if reply_to == self._hello:
             return self._on_hello_failed(frame, now)
         command = self._outbox.get(reply_to)
+        if command is not None and payload.get("code") == "rate_limited":
+            command.sent_at, command.not_before = None, now + _retry_after_s(frame)  # it says when: nothing is lost
+            return []
         if command is not None and command.subscribes is not None:
             return self._on_subscribe_failed(frame, command.subscribes, now)
         return self._settle(frame, now)

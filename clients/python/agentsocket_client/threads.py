@@ -121,6 +121,10 @@ class Thread:
             self.seq = self._top
         return self._go_live(now)
 
+    def is_behind(self, payload: Payload) -> bool:
+        """A snapshot of before this position came twice, or late: it must not take back what was shown."""
+        return payload.get("epoch") == self.epoch and int(payload.get("seq", 0)) < (self.seq or 0)
+
     def snapshot(self, payload: Payload, now: float) -> list[Frame]:
         """The thread as of the snapshot's seq. Events held under another epoch cannot be told apart: ask again."""
         self.heard = now

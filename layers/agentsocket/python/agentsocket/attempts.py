@@ -26,9 +26,9 @@ from agentsocket.agents import (
 )
 from agentsocket.agents.catalog import DEFAULT
 from agentsocket.dispatch import Dispatch
-from agentsocket.errors import LeaseLost, RunUnfinished, Unavailable
+from agentsocket.errors import LeaseLost, RunUnfinished, ThreadDeleted, Unavailable
 from agentsocket.gateway import Gateway
-from agentsocket.inputs import RunRecord
+from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.keeping import Patience, keep, watch
 from agentsocket.limits import Limits
 from agentsocket.publishing import Publisher
@@ -37,7 +37,7 @@ from agentsocket.rows import LogEvent, Run
 from agentsocket.runs import Outcome
 from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
-from agentsocket.threadlog import Lease, ThreadLog
+from agentsocket.threadlog import Lease, Taken, ThreadLog
 
 Ending = tuple[Outcome, protocol.FinalReport | None]
 
@@ -73,7 +73,7 @@ async def attempt(
     record: RunRecord,
     lease: Lease,
     *,
-    top: int,
+    taken: Taken,
     taken_at: float,
     user: UserStorage,
     dispatch: Dispatch,
@@ -81,15 +81,14 @@ async def attempt(
     agents: Mapping[str, Callable[[], Agent]],
     runtime: Runtime,
 ) -> None:
-    """Start after `top`, let the agent answer, finish. Raises RunUnfinished when this worker may not, or cannot, go on.
+    """Start at the tail, let the agent answer, finish. Raises RunUnfinished when this worker may not, or cannot, go on.
 
     The lease was taken just after `taken_at`, in seconds.
     """
-    log = user.log(run.thread_id)
-    name = run.agent or DEFAULT
+    log, name = user.log(run.thread_id), run.agent or DEFAULT
     subscribers = Subscribers(run, user, gateway, runtime)
     patience = Patience(asyncio.get_running_loop().time() + runtime.limits.run_deadline_s)
-    unfinished = False
+    unfinished = deleted = False
     try:
         async with asyncio.TaskGroup() as tasks:
             publisher = Publisher(
@@ -97,13 +96,11 @@ async def attempt(
             )
             beside = (
                 tasks.create_task(watch(run, subscribers, patience, runtime)),
-                tasks.create_task(
-                    keep(record, lease, log, publisher, taken_at=taken_at, dispatch=dispatch, runtime=runtime)
-                ),
+                tasks.create_task(keep(record, lease, log, publisher, taken_at, dispatch=dispatch, runtime=runtime)),
             )
-            await publisher.start(top, await _earlier(run, log, top, runtime))
+            await publisher.start(taken, await _earlier(run, log, taken.top, runtime))
             if lease.attempt > runtime.limits.max_attempts:
-                ending = await _give_up(record, publisher, dispatch, runtime)
+                ending = await _close(run, record, publisher, dispatch, runtime)
             else:
                 events = runner.events(lambda: agents[name](), await _turn(run, log, runtime), name=name)
                 ending = await _answer(events, publisher, patience, runtime.limits)
@@ -111,17 +108,21 @@ async def attempt(
             for task in beside:
                 task.cancel()
         await subscribers.finish()
+    except* ThreadDeleted:
+        deleted = True
     except* (LeaseLost, Unavailable):
         unfinished = True
     finally:
         subscribers.abandon()
-    if unfinished:
+    if deleted:
+        await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id, owner=lease.owner)
+    elif unfinished:
         raise RunUnfinished("this worker may not, or cannot, go on")
 
 
-async def _give_up(record: RunRecord, publisher: Publisher, dispatch: Dispatch, runtime: Runtime) -> Ending:
+async def _close(run: Run, record: RunRecord, publisher: Publisher, dispatch: Dispatch, runtime: Runtime) -> Ending:
     """The closing delivery: no agent any more, a copy for the operator, and an ending that says so."""
-    await runtime.offload(dispatch.bury, record.request)
+    await runtime.offload(dispatch.bury, RunRequest(record.request.user, run.thread_id, run.run_id))
     return await _fail(publisher, _GIVEN_UP, runtime.limits)
 
 
@@ -129,13 +130,14 @@ async def _earlier(run: Run, log: ThreadLog, top: int, runtime: Runtime) -> list
     """What attempts before this one have written: for who has not seen it."""
     if not run.first_seq:
         return []
-    limit = runtime.limits.replay_max_events
-    events, _ = await runtime.offload(log.events, after=run.first_seq - 1, up_to=top, limit=limit)
+    limit = runtime.limits.tail_max_events // 2  # who has missed more is better served by a replay
+    after = max(run.first_seq - 1, top - limit)
+    events, _ = await runtime.offload(log.events, after=after, up_to=top, limit=limit)
     return [event for event in events if event.run_id == run.run_id]
 
 
 async def _turn(run: Run, log: ThreadLog, runtime: Runtime) -> Turn:
-    text = await runtime.offload(log.content, run.message_id) if run.truncated else run.content
+    text = await runtime.offload(log.contents.whole, run.message_id) if run.truncated else run.content
     before = run.first_seq - 1 if run.first_seq else keys.LAST_SEQ
     messages = await runtime.offload(log.messages, up_to=before, limit=runtime.limits.history_messages)
     history = tuple(Said(message.role, message.content) for message in messages if message.message_id != run.message_id)

@@ -6,22 +6,39 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
-from agentsocket import protocol
+from agentsocket import frames, protocol
 from agentsocket.admission import Verify
-from agentsocket.errors import BadRequest, Forbidden, NotFound, TokenRejected, Unauthorized
+from agentsocket.dispatch import Dispatch
+from agentsocket.errors import BadRequest, Disconnect, Forbidden, NotFound, TokenRejected, Unauthorized
 from agentsocket.frames import Reply, failure
-from agentsocket.inputs import SocketRequest
+from agentsocket.gateway import Gateway, dismiss
+from agentsocket.inputs import Deletion, SocketRequest
 from agentsocket.limits import Limits
 from agentsocket.resuming import resume
 from agentsocket.storage import UserStorage
 
+_CROWDED = Disconnect("connection_limit", "too many connections: another has taken this one's place", reconnect=False)
 _TOKEN = "payload.token"  # noqa: S105 (a field's name)
 
 
-def hello(command: protocol.Hello, request: SocketRequest, *, user: UserStorage, limits: Limits) -> Iterator[Reply]:
-    """The connection is live from here on; then what it missed, thread by thread, 1 MB in all."""
-    client = command.client
-    connection = user.connections.go_live(request.connection_id, device=f"{client.name} {client.version}".strip())
+def cost(command: protocol.Payload, limits: Limits) -> int:
+    """For how many commands one counts. What ends a run, keeps a socket or renews its token is never held up."""
+    if isinstance(command, protocol.Ping | protocol.StopAgent | protocol.RefreshToken | protocol.Unsubscribe):
+        return 0
+    if isinstance(command, protocol.Subscribe) or (isinstance(command, protocol.Hello) and command.resume):
+        return limits.replay_cost
+    return 1
+
+
+def hello(
+    command: protocol.Hello, request: SocketRequest, *, user: UserStorage, gateway: Gateway, limits: Limits
+) -> Iterator[Reply]:
+    """The connection is live from here on, others may have to go; then what it missed, by thread, 1 MB in all."""
+    device = f"{command.client.name} {command.client.version}".strip()
+    connection, surplus = user.connections.go_live(request.connection_id, device=device)
+    for other in surplus:
+        if dismiss(gateway, other.connection_id, _CROWDED, now=user.now()) != "throttled":
+            user.connections.forget(other.connection_id)
     yield Reply(
         protocol.Welcome(
             connection_id=request.connection_id,
@@ -75,6 +92,34 @@ def stop_agent(command: protocol.StopAgent, request: SocketRequest, *, user: Use
     return Reply(protocol.StopAccepted(run_id=run_id))
 
 
+def delete_thread(
+    command: protocol.DeleteThread,
+    request: SocketRequest,
+    command_id: str,
+    *,
+    user: UserStorage,
+    dispatch: Dispatch,
+    gateway: Gateway,
+) -> Reply:
+    """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, whoever dies now."""
+    user.connections.require_admitted(request.connection_id)
+    erasure = user.erasure(command.thread_id, by=command_id)
+    erasure.require()
+    dispatch.delete(Deletion(request.principal.user, command.thread_id, command_id))
+    erasure.hide()
+    deleted = protocol.ThreadDeleted(thread_id=command.thread_id)
+    _tell_others(deleted, request, user=user, gateway=gateway)
+    return Reply(deleted)
+
+
+def _tell_others(news: protocol.Payload, request: SocketRequest, *, user: UserStorage, gateway: Gateway) -> None:
+    """The user's other connections hear of it, as far as they can be reached."""
+    frame = frames.frame(news, frame_id=user.new_id(), now=user.now()).encode()
+    for connection in user.connections.live().connections:
+        if connection.live and connection.connection_id != request.connection_id:
+            gateway.post(connection.connection_id, frame)
+
+
 def subscribe(
     command: protocol.Subscribe, request: SocketRequest, *, user: UserStorage, limits: Limits
 ) -> Iterator[Reply]:
@@ -83,6 +128,21 @@ def subscribe(
     yield from resume(
         user, request.connection_id, command.thread_id, since, limits=limits, max_bytes=limits.replay_max_bytes
     )
+
+
+def get_content(command: protocol.GetContent, request: SocketRequest, *, user: UserStorage) -> Reply:
+    """A page of the text of a message in a thread of the user's own."""
+    user.connections.require_admitted(request.connection_id)
+    user.thread(command.thread_id)
+    page = user.log(command.thread_id).contents.page(command.message_id, command.offset)
+    payload = protocol.Content(
+        content=page.content,
+        offset=page.offset,
+        bytes=page.bytes,
+        sha256=page.sha256,
+        next_offset=UNSET if page.next_offset is None else page.next_offset,
+    )
+    return Reply(payload, command.thread_id)
 
 
 def unsubscribe(command: protocol.Unsubscribe, request: SocketRequest, *, user: UserStorage) -> Iterator[Reply]:

@@ -58,9 +58,16 @@ class Connections:
             raise TokenRejected("revoked")
         return Connection.of(row)
 
-    def go_live(self, connection_id: str, *, device: str) -> Connection:
-        """From now on the socket gets pushes. Raises Disconnect when it has no row, or its token is dead."""
-        return self._update(connection_id, {"state": "live", "device": device})
+    def go_live(self, connection_id: str, *, device: str) -> tuple[Connection, list[Connection]]:
+        """From now on the socket gets pushes. Also returns which others have to go, beyond what a user may have.
+
+        Raises Disconnect when it has no row, or its token is dead.
+        """
+        row = self._write(connection_id, {"state": "live", "device": device})
+        self._require_fresh(row)
+        live = self.live()
+        _require_not_revoked(row, live.revocations)
+        return Connection.of(row), live.surplus(connection_id, at_most=self._limits.max_connections)
 
     def forget(self, connection_id: str) -> None:
         """The socket is gone. Forgetting twice is no error."""
@@ -176,6 +183,10 @@ class Connections:
             _require_not_revoked(row, Revocations.of(revoked))
         return Connection.of(row)
 
+    def require_admitted(self, connection_id: str) -> None:
+        """Raises Disconnect when the connection may do nothing (any more): one read."""
+        self.admit(self._table.get_many(*self.admission(connection_id)))
+
     def require_valid(self, row: Item | None) -> None:
         """Raises Disconnect unless there is a row, with a token that has neither expired nor been revoked."""
         if row is None:
@@ -184,13 +195,16 @@ class Connections:
         _require_not_revoked(row, self._revocations(row["session"]))
 
     def _update(self, connection_id: str, sets: dict[Any, Any], removes: list[Path] | None = None) -> Connection:
-        operation = update(keys.connection(self._user, connection_id), sets=sets, removes=removes or [], when=PRESENT)
-        try:
-            row = self._table.write(operation, returning="ALL_NEW")
-        except ConditionFailed:
-            raise _unknown() from None
+        row = self._write(connection_id, sets, removes)
         self.require_valid(row)
         return Connection.of(row)
+
+    def _write(self, connection_id: str, sets: dict[Any, Any], removes: list[Path] | None = None) -> Item:
+        operation = update(keys.connection(self._user, connection_id), sets=sets, removes=removes or [], when=PRESENT)
+        try:
+            return self._table.write(operation, returning="ALL_NEW")
+        except ConditionFailed:
+            raise _unknown() from None
 
     def _spend(self, ticket: str, connection_id: str) -> None:
         """A ticket opens one connection; the SDK may write the same twice."""

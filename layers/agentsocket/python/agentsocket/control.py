@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 
 from agentsocket import due, frames, keys, principal, protocol
-from agentsocket.errors import Unavailable
-from agentsocket.gateway import Delivery, Gateway
+from agentsocket.errors import Disconnect, Unavailable
+from agentsocket.gateway import Gateway, dismiss
 from agentsocket.inputs import Check, Revocation
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
-from agentsocket.protocol import Payload
 from agentsocket.rows import Connection
 from agentsocket.schedule import Schedule
 from agentsocket.storage import Storage, UserStorage
@@ -66,21 +65,19 @@ class Control:
         """Do what is due on a socket, and arrange the next look, unless it is gone."""
         found = due.of(connection, is_revoked=is_revoked, now=self._now(), limits=self._limits)
         if found.ends:
-            again_at = self._end(user, connection, frames.farewell(found.ends))
+            again_at = self._end(user, connection, found.ends)
         else:
             again_at = found.again_at
             if found.expiring:
-                self._say(connection, protocol.TokenExpiring(expires_at=connection.token_exp))
+                self._notify(connection)
         if again_at:
             following = Check(who.user, connection.connection_id, connection.checks + 1)
             self._schedule.check(following, delay_s=due.delay_s(again_at, self._now(), self._limits))
             user.connections.count_check(connection.connection_id, following.number)
 
-    def _end(self, user: UserStorage, connection: Connection, farewell: Payload) -> due.Moment | None:
+    def _end(self, user: UserStorage, connection: Connection, why: Disconnect) -> due.Moment | None:
         """Say why, close, forget. Returns when to try again if that is not possible now."""
-        delivery = self._say(connection, farewell)
-        if delivery == "delivered":
-            delivery = self._gateway.close(connection.connection_id)
+        delivery = dismiss(self._gateway, connection.connection_id, why, now=self._now())
         being_opened = not connection.live and self._now() < connection.opened_at + self._limits.handshake_s
         if delivery == "throttled" or (delivery == "gone" and being_opened):
             # Nothing reaches a socket before its $connect has returned; forgotten now, it would stay open unwatched.
@@ -88,7 +85,8 @@ class Control:
         user.connections.forget(connection.connection_id)
         return None
 
-    def _say(self, connection: Connection, payload: Payload) -> Delivery:
+    def _notify(self, connection: Connection) -> None:
         now = self._now()
-        said = frames.frame(payload, frame_id=keys.ulid(now, os.urandom(10)), now=now)
-        return self._gateway.post(connection.connection_id, said.encode())
+        notice = protocol.TokenExpiring(expires_at=connection.token_exp)
+        frame = frames.frame(notice, frame_id=keys.ulid(now, os.urandom(10)), now=now)
+        self._gateway.post(connection.connection_id, frame.encode())

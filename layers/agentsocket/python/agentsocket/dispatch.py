@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from agentsocket.errors import Unavailable
-from agentsocket.inputs import RunRecord, RunRequest
+from agentsocket.inputs import Deletion, RunRecord, RunRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -24,11 +24,17 @@ class Dispatch:
 
     def send(self, request: RunRequest) -> None:
         """Queue a run; the same run again within 5 minutes is queued once (its id deduplicates). Raises Unavailable."""
-        self._send(self._queue, request)
+        self._send(self._queue, request, {"run_id": request.run_id}, deduplication=request.run_id)
 
     def bury(self, request: RunRequest) -> None:
-        """Copy a run that failed for good to the dead-letter queue. Raises Unavailable."""
-        self._send(self._dead_letters, request)
+        """Copy a run that failed for good to the dead-letter queue; redriven, it is a retry. Raises Unavailable."""
+        body = {"run_id": request.run_id, "retry": True}
+        self._send(self._dead_letters, request, body, deduplication=f"{request.run_id}.retry")
+
+    def delete(self, deletion: Deletion) -> None:
+        """Queue the sweep of a thread, behind the runs that wait in it. Raises Unavailable."""
+        body = {"delete": deletion.command_id}
+        self._send(self._queue, deletion, body, deduplication=f"{deletion.thread_id}.delete")
 
     def hide(self, record: RunRecord, seconds: int) -> None:
         """Let the queue hand the record to nobody for `seconds` from now. Raises Unavailable."""
@@ -39,14 +45,13 @@ class Dispatch:
         except (BotoCoreError, ClientError) as error:
             raise Unavailable("the run queue does not answer") from error
 
-    def _send(self, queue: str, request: RunRequest) -> None:
-        body = {"user": request.user, "thread_id": request.thread_id, "run_id": request.run_id}
+    def _send(self, queue: str, of: RunRequest | Deletion, body: dict[str, Any], *, deduplication: str) -> None:
         try:
             self._client.send_message(
                 QueueUrl=queue,
-                MessageBody=json.dumps(body),
-                MessageGroupId=f"{request.user}.{request.thread_id}",
-                MessageDeduplicationId=request.run_id,
+                MessageBody=json.dumps({"user": of.user, "thread_id": of.thread_id, **body}),
+                MessageGroupId=f"{of.user}.{of.thread_id}",
+                MessageDeduplicationId=deduplication,
             )
         except (BotoCoreError, ClientError) as error:
             raise Unavailable("the run queue does not answer") from error

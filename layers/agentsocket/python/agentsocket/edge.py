@@ -19,6 +19,7 @@ from agentsocket import principal
 from agentsocket.errors import NoToken, RunUnfinished, TokenRejected, Unavailable
 from agentsocket.inputs import (
     Check,
+    Deletion,
     HttpAnswer,
     HttpRequest,
     Revocation,
@@ -246,8 +247,12 @@ def _socket_request(event: Event) -> SocketRequest:
 
 
 def _run_record(record: Event) -> RunRecord:
+    """What a message of the run queue asks for. Raises KeyError or TypeError for anything else."""
     body = json.loads(record["body"])
-    return RunRecord(RunRequest(body["user"], body["thread_id"], body["run_id"]), record["receiptHandle"])
+    user, thread_id = body["user"], body["thread_id"]
+    if "delete" in body:
+        return RunRecord(Deletion(user, thread_id, body["delete"]), record["receiptHandle"])
+    return RunRecord(RunRequest(user, thread_id, body["run_id"], body.get("retry", False)), record["receiptHandle"])
 
 
 def _order(record: Event) -> Check | Revocation:

@@ -70,6 +70,13 @@ class NotFound(ClientError):
     code = "not_found"
 
 
+class RateLimited(ClientError):
+    """More commands than a user may send; `retry_after_ms` says when there is room again."""
+
+    code = "rate_limited"
+    temporary = True
+
+
 class NotStoppable(ClientError):
     """A run that has ended."""
 
@@ -80,6 +87,13 @@ class IdempotencyConflict(ClientError):
     """A known `message_id` with other content."""
 
     code = "idempotency_conflict"
+
+
+class Busy(ClientError):
+    """The user has as much of this under way as one user may; later there is room again."""
+
+    code = "busy"
+    temporary = True
 
 
 class Unavailable(ClientError):
@@ -127,6 +141,14 @@ class LeaseHeld(AgentSocketError):
 
 class LeaseLost(AgentSocketError):
     """This worker may not write this thread any more."""
+
+
+class RunOver(LeaseLost):
+    """The run was ended by another worker."""
+
+
+class ThreadDeleted(AgentSocketError):
+    """The thread of a run has been deleted: the run ends without a word."""
 
 
 class RunUnfinished(AgentSocketError):

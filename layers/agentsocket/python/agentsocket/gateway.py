@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from agentsocket import frames, keys
+from agentsocket.errors import Disconnect
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -39,6 +43,13 @@ class Gateway:
         except BotoCoreError:
             return "throttled"
         return "delivered"
+
+
+def dismiss(gateway: Gateway, connection_id: str, why: Disconnect, *, now: float) -> Delivery:
+    """Say why, then close the socket; `now` is in seconds. `throttled` means: it may be open still."""
+    farewell = frames.frame(frames.farewell(why), frame_id=keys.ulid(now, os.urandom(10)), now=now)
+    said = gateway.post(connection_id, farewell.encode())
+    return gateway.close(connection_id) if said == "delivered" else said
 
 
 def _passing(error: ClientError) -> bool:

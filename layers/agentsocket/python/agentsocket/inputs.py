@@ -55,11 +55,24 @@ class HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What travels through the run queue: references only, never a token or a text."""
+    """What travels through the run queue: references only, never a token or a text.
+
+    `retry` marks the copy that a closing delivery puts into the dead-letter queue: redriven, it is a new run.
+    """
 
     user: str
     thread_id: str
     run_id: str
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A deleted thread, on its way through the run queue to be swept; `command_id` says which command deleted it."""
+
+    user: str
+    thread_id: str
+    command_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A received run request, with the handle by which the queue knows this receipt."""
+    """A received request of the run queue, with the handle by which the queue knows this receipt."""
 
-    request: RunRequest
+    request: RunRequest | Deletion
     receipt_handle: str

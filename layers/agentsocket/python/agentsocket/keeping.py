@@ -56,8 +56,8 @@ async def keep(
     lease: Lease,
     log: ThreadLog,
     publisher: Publisher,
-    *,
     taken_at: float,
+    *,
     dispatch: Dispatch,
     runtime: Runtime,
 ) -> None:
@@ -79,7 +79,7 @@ async def keep(
 
 
 async def watch(run: Run, subscribers: Subscribers, patience: Patience, runtime: Runtime) -> None:
-    """Look now and then who is connected, and whether the run may go on, until cancelled.
+    """Look now and then who is connected, and whether the run may go on, until cancelled; and tell them that it does.
 
     A look that fails delays pushes, and ends no run.
     """
@@ -90,4 +90,5 @@ async def watch(run: Run, subscribers: Subscribers, patience: Patience, runtime:
                 patience.stop()
         except Unavailable:
             _logger.warning("connections could not be read")
+        subscribers.beat()
         await runtime.sleep(runtime.limits.look_every_ms / 1000)

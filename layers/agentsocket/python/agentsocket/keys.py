@@ -17,10 +17,13 @@ CONNECTION = LIVE + "CONN#"
 THREAD = "THREAD#"
 REVOKED = LIVE + "REVOKED#"
 STOP = LIVE + "STOP#"
+RUNNING = LIVE + "RUN#"
+DELETED = LIVE + "DELETED#"
 EVENT = "EVENT#"
 MESSAGE = "MESSAGE#"
+CONTENT = "CONTENT#"
+META = "META"  # the last of a log's sort keys
 _SEQ_DIGITS = 12
-_LAST_PART = 9999
 LAST_SEQ = 10**_SEQ_DIGITS - 1
 NOTHING: Key = {"PK": "NOTHING", "SK": "NOTHING"}  # where a health check looks: nobody's, and never written
 _NAME = re.compile(r"[A-Za-z0-9_.=-]{1,128}")  # "=": API Gateway's connection ids end in it
@@ -30,6 +33,11 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 def ulid(now: float, randomness: bytes) -> str:
     """A ULID: 48 bits of `now` (seconds; kept as milliseconds), 80 bits of `randomness` (10 bytes)."""
     return _crockford((int(now * 1000) << 80) | int.from_bytes(randomness[:10], "big"))
+
+
+def retry_id(user: str, run: str) -> str:
+    """The run that a redriven record of `run` starts. A message_id has no dot: this is no message's run."""
+    return run_id(user, f"{run}.retry")
 
 
 def run_id(user: str, message_id: str) -> str:
@@ -60,8 +68,17 @@ def ticket(u: str, ticket_id: str) -> Key:
     return _key(user(u), f"TICKET#{_checked(ticket_id)}")
 
 
+def quota(u: str) -> Key:
+    return _key(user(u), "QUOTA")
+
+
 def run_pointer(u: str, run: str) -> Key:
-    return _key(user(u), f"{LIVE}RUN#{_checked(run)}")
+    return _key(user(u), RUNNING + _checked(run))
+
+
+def deleted(u: str, thread_id: str) -> Key:
+    """The row that tells workers at once that a thread is gone."""
+    return _key(user(u), DELETED + _checked(thread_id))
 
 
 def stop(u: str, run: str) -> Key:
@@ -82,7 +99,7 @@ def log(u: str, thread_id: str) -> str:
 
 
 def meta(partition: str) -> Key:
-    return _key(partition, "META")
+    return _key(partition, META)
 
 
 def event(partition: str, seq: int) -> Key:
@@ -101,17 +118,30 @@ def message_sort(seq: int) -> str:
     return f"{MESSAGE}{seq:0{_SEQ_DIGITS}}"
 
 
-def content(partition: str, message_id: str, part: int) -> Key:
-    return _key(partition, _content_sort(message_id, part))
+def content_head(partition: str, message_id: str) -> Key:
+    return _key(partition, f"{CONTENT}{_checked(message_id)}")
 
 
-def content_range(message_id: str, first_part: int) -> tuple[str, str]:
-    """The sort keys between which the parts of a long text lie, from `first_part` on."""
-    return _content_sort(message_id, first_part), _content_sort(message_id, _LAST_PART)
+def content(partition: str, message_id: str, number: int) -> Key:
+    return _key(partition, _content_sort(message_id, number))
 
 
-def _content_sort(message_id: str, part: int) -> str:
-    return f"CONTENT#{_checked(message_id)}#{part:04}"
+def content_range(message_id: str, first: int, last: int) -> tuple[str, str]:
+    """The sort keys between which these rows of a long text lie."""
+    return _content_sort(message_id, first), _content_sort(message_id, last)
+
+
+def _content_sort(message_id: str, number: int) -> str:
+    return f"{CONTENT}{_checked(message_id)}#{number:04}"
+
+
+def uploads(u: str) -> Key:
+    """The row that knows which messages arrive in parts just now."""
+    return _key(user(u), "UPLOADS")
+
+
+def part(u: str, message_id: str, number: int) -> Key:
+    return _key(user(u), f"PART#{_checked(message_id)}#{number:02}")
 
 
 def _key(partition: str, sort: str) -> Key:

@@ -30,13 +30,21 @@ class Limits:
     ping_interval_s: int = 4 * MINUTE_S  # under half of API Gateway's 10 idle minutes
     max_context_bytes: int = 8 * KB
     max_subscriptions: int = 50  # per connection: they live in its row
+    max_connections: int = 10  # per user; another's hello ends the oldest idle one
     max_resume_threads: int = 10
+    log_max_events: int = 10_000  # what lies further back is not replayed, though its rows live a day
     replay_max_events: int = 300
     replay_max_bytes: int = 1024 * KB  # also DynamoDB's page: a replay is one Query
     snapshot_max_messages: int = 50
     preview_bytes: int = 2 * KB  # tool arguments and results, and the start of long content
     inline_content_bytes: int = 24 * KB  # longer text travels as bytes + sha256 + preview
+    plain_event_bytes: int = KB  # a longer row of the log is kept compressed: DynamoDB charges each KB
     content_chunk_bytes: int = 300 * KB  # a CONTENT# item; DynamoDB allows 400 KB
+
+    # Messages in parts (delivery.md, Parts).
+    max_content_bytes: int = 1024 * KB  # of a message, joined
+    max_part_bytes: int = 32 * KB  # 40 of them are more than a message may have
+    max_uploads: int = 4  # open at once, per user
 
     # Tokens.
     max_token_bytes: int = 4 * KB
@@ -65,15 +73,23 @@ class Limits:
     check_every_s: int = 15 * MINUTE_S  # SQS delays a message by at most that
     recheck_s: int = 2  # a socket that cannot be reached because its $connect has not returned
 
+    # Quotas (security.md, Cost is an attack surface).
+    commands_per_s: int = 20  # per user
+    command_burst: int = 100  # five seconds' worth at once: ten devices may come back together
+    replay_cost: int = 10  # what a hello or subscribe that replays counts for
+
     # HTTP.
     max_page: int = 100
 
     # Rows (delivery.md, Rows).
     revocation_slack_s: int = 5 * MINUTE_S  # beyond the longest token's life
     ticket_row_s: int = 2 * MINUTE_S  # longer than a ticket lives
+    upload_row_s: int = 10 * MINUTE_S  # then what has come of a message is forgotten
     connection_row_s: int = 130 * MINUTE_S
     run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
     stop_row_s: int = 60 * MINUTE_S
+    deleted_row_s: int = 60 * MINUTE_S  # longer than a run that was under way may last
+    tombstone_s: int = 30 * DAY_S  # as long as a message's retry may come
     run_pointer_s: int = 60 * MINUTE_S
     event_row_s: int = DAY_S
 
@@ -84,6 +100,7 @@ class Limits:
     look_every_ms: int = 500  # how soon a new subscription is seen by a running worker
     max_attempts: int = 3
     run_deadline_s: int = 13 * MINUTE_S  # leaves two of Lambda's 15 minutes for the ending
+    sweep_page: int = 100  # rows that a deletion removes at once
     slots_tried: int = 5  # a woken zombie fills one slot of the log and no more
     history_messages: int = 20  # what an agent is told of what was said before
     max_answer_bytes: int = 1024 * KB
@@ -97,6 +114,8 @@ class Limits:
     post_backoff_ms: int = 100  # the first wait at most, doubled each time
     posts_at_once: int = 10  # a user's connections
     drain_s: int = 5  # how long an ending waits for slow connections
+    tail_max_events: int = 200  # a connection that is further behind is ended: a replay serves it better
+    heartbeat_s: int = 15  # silence of a running run; clients ask after three
 
     # What no deployment may raise further: beyond it the number would undo what it is there for.
     AT_MOST: ClassVar[Mapping[str, int]] = {

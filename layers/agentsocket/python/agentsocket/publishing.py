@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentsocket import frames, protocol, texts
+from agentsocket.contents import Line
 from agentsocket.limits import Limits
 from agentsocket.protocol import Payload
 from agentsocket.pushing import Subscribers
 from agentsocket.rows import LogEvent, Run
 from agentsocket.runs import Outcome
 from agentsocket.runtime import Runtime
-from agentsocket.threadlog import Lease, Line, ThreadLog
+from agentsocket.threadlog import Lease, Taken, ThreadLog
 
 Spawn = Callable[..., "asyncio.Task[None]"]
 
@@ -66,15 +67,21 @@ class Publisher:
         """The answer's id: an attempt of its own gets a new one."""
         return f"{self._run.run_id}.{self._lease.attempt}"
 
-    async def start(self, top: int, earlier: Sequence[LogEvent]) -> None:
-        """Begin the attempt after `top`. `earlier` are the run's events of attempts before it, for who missed them."""
+    async def start(self, taken: Taken, earlier: Sequence[LogEvent]) -> None:
+        """Begin the attempt at the tail. `earlier` are the run's events of attempts before it, for who missed them."""
         opening: list[Payload] = [protocol.AgentStarted(**self._agent, attempt=self._lease.attempt)]
         question = Line(self._run.message_id, "user", self._run.content, truncated=self._run.truncated)
         if not self._run.attempts:
             opening.insert(0, self._question())
         build = self._several(opening)
         first = await self._runtime.offload(
-            self._log.start, self._run, self._lease, build, seq=top + 1, question=question
+            self._log.start,
+            self._run,
+            self._lease,
+            build,
+            seq=taken.top + 1,
+            question=question,
+            fresh=taken.fresh,
         )
         self._subscribers.offer(earlier)
         self._written(build(first))
@@ -154,6 +161,9 @@ class Publisher:
         for index, part in enumerate(parts):
             await self._append(self._partial(part, is_complete=is_complete and index == len(parts) - 1))
             self._sent.append(part)
+        # And again from their end: into a slow log go fewer and larger writes, never one for each token.
+        written = self._runtime.clock()
+        self._next_flush_at = written + flush_interval_s(written - self._first_flush_at, self._limits)
 
     def _partial(self, text: str, *, is_complete: bool) -> protocol.PartialResult:
         offset = sum(map(len, self._sent))
@@ -165,6 +175,7 @@ class Publisher:
         build = self._several([payload])
         event = await self._runtime.offload(self._log.append, self._lease, lambda seq: build(seq)[0], seq=self.top + 1)
         self._written([event])
+        await asyncio.sleep(0)  # its posts begin before the next append does
 
     def _written(self, events: Sequence[LogEvent]) -> None:
         self.top = events[-1].seq

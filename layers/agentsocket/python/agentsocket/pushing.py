@@ -1,8 +1,9 @@
 """From a run's events to the sockets that follow its thread: one lane per connection, each at its own pace.
 
-A lane has one post in flight and keeps its own position; a slow or dead connection delays no other. A push that
-fails is a late event, not a lost one: the log has it, and a client that notices asks again. Who is subscribed is read
-from the user's connection rows; a worker takes a cursor from there once per subscription (delivery.md, Cursors).
+A lane has one post in flight and keeps its own position; a slow or dead connection delays no other. One that falls
+behind what is kept in memory is told to come back: a replay serves it better. A push that fails is a late event, not a
+lost one: the log has it, and a client that notices asks again. Who is subscribed is read from the user's connection
+rows; a worker takes a cursor from there once per subscription (delivery.md, Cursors).
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from __future__ import annotations
 import asyncio
 import bisect
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agentsocket.gateway import Delivery, Gateway
+from agentsocket import frames, keys, protocol
+from agentsocket.errors import Disconnect
+from agentsocket.gateway import Delivery, Gateway, dismiss
 from agentsocket.rows import Connection, Live, LogEvent, Run
 from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
 
 _SENDER = "sender"  # the generation of who sent the message without following the thread
+_TOO_SLOW = Disconnect("slow_consumer", "this connection does not keep up: reconnect and resume", reconnect=True)
 _logger = logging.getLogger("agentsocket.pushing")
 
 
@@ -28,6 +33,7 @@ class _Lane:
     generation: str = ""
     position: int = 0
     token_exp: int = 0
+    heartbeat: bytes = b""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -48,6 +54,8 @@ class Subscribers:
         self._runtime = runtime
         self._limits = runtime.limits
         self._tail: list[LogEvent] = []
+        self._floor = 0  # the last seq that the tail has dropped
+        self._spoke_at: float | None = None
         self._lanes: dict[str, _Lane] = {}
         self._left: set[str] = set()
         # Fewer than the threads there are: hanging sockets must not keep appends and renewals waiting.
@@ -57,13 +65,32 @@ class Subscribers:
     def offer(self, events: Iterable[LogEvent]) -> None:
         """Hand over events that are in the log, in order."""
         self._tail.extend(events)
+        dropped = self._tail[: -self._limits.tail_max_events]
+        if dropped:
+            self._floor = dropped[-1].seq
+            del self._tail[: len(dropped)]
+        self._spoke_at = self._runtime.clock()
         for lane in self._lanes.values():
+            lane.changed.set()
+
+    def beat(self) -> None:
+        """Tell everyone that the run goes on, if it has begun and has had nothing to say for 15 s."""
+        now = self._runtime.clock()
+        if self._spoke_at is None or now - self._spoke_at < self._limits.heartbeat_s:
+            return
+        self._spoke_at = now
+        heartbeat = protocol.Heartbeat(run_id=self._run.run_id)
+        frame_id = keys.ulid(now, os.urandom(10))
+        frame = frames.frame(heartbeat, frame_id=frame_id, now=now, thread_id=self._run.thread_id)
+        for lane in self._lanes.values():
+            lane.heartbeat = frame.encode()
             lane.changed.set()
 
     async def look(self) -> Live:
         """Read who is connected and subscribed now: new ones get the tail, gone and revoked ones nothing more."""
         live: Live = await self._runtime.offload(self._user.connections.live)
-        listening = [c for c in live.connections if c.live and not live.revoked(c)]
+        deleted = self._run.thread_id in live.deleted
+        listening = [c for c in live.connections if c.live and not live.revoked(c) and not deleted]
         following = {c.connection_id: c for c in listening if self._generation(c)}
         for connection_id in self._lanes.keys() - following.keys():
             self._left.add(connection_id)
@@ -109,7 +136,8 @@ class Subscribers:
             self._lanes[connection.connection_id] = lane
         lane.token_exp = connection.token_exp
         if lane.generation != generation:
-            lane.generation, lane.position = generation, self._cursor(connection)
+            # Below the floor there is nothing left to send: the client notices the gap, and asks.
+            lane.generation, lane.position = generation, max(self._cursor(connection), self._floor)
             lane.changed.set()
             if lane.task is None or lane.task.done():  # new, or given up on until the client asked again
                 self._end(lane)
@@ -122,8 +150,18 @@ class Subscribers:
     async def _serve(self, lane: _Lane) -> None:
         while True:
             event = self._next(lane.position)
+            if lane.position < self._floor:
+                await self._dismiss(lane)
+                return
             if event is not None:
-                if not await self._deliver(lane, event):
+                generation = lane.generation
+                if not await self._deliver(lane, event.frame):
+                    return
+                if lane.generation == generation:
+                    lane.position = event.seq
+            elif lane.heartbeat:
+                heartbeat, lane.heartbeat = lane.heartbeat, b""
+                if not await self._deliver(lane, heartbeat):
                     return
             elif self._ending:
                 return
@@ -135,24 +173,30 @@ class Subscribers:
         index = bisect.bisect_right(self._tail, position, key=lambda event: event.seq)
         return self._tail[index] if index < len(self._tail) else None
 
-    async def _deliver(self, lane: _Lane, event: LogEvent) -> bool:
-        """Post one event, trying again while the connection is throttled. False when the lane is to end."""
-        generation = lane.generation
+    async def _deliver(self, lane: _Lane, frame: bytes) -> bool:
+        """Post one frame, trying again while the connection is throttled. False when the lane is to end."""
         for attempt in range(self._limits.post_attempts):
             if self._runtime.clock() > lane.token_exp + self._limits.token_grace_s:
                 return False
             async with self._posting:
-                delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, event.frame)
+                delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, frame)
             if delivery == "gone":
                 await self._runtime.offload(self._user.connections.forget, lane.connection_id)
                 return False
             if delivery == "delivered":
-                if lane.generation == generation:
-                    lane.position = event.seq
                 return True
             await self._runtime.sleep(self._runtime.uniform(0, self._limits.post_backoff_ms / 1000 * 2**attempt))
-        _logger.warning("push given up", extra={"connection_id": lane.connection_id, "seq": event.seq})
+        _logger.warning("push given up", extra={"connection_id": lane.connection_id})
         return False
+
+    async def _dismiss(self, lane: _Lane) -> None:
+        """End a connection that does not keep up: its client resumes on another, from the log."""
+        _logger.info("slow consumer", extra={"connection_id": lane.connection_id})
+        async with self._posting:
+            await self._runtime.offload(
+                dismiss, self._gateway, lane.connection_id, _TOO_SLOW, now=self._runtime.clock()
+            )
+        await self._runtime.offload(self._user.connections.forget, lane.connection_id)
 
     def _end(self, lane: _Lane) -> None:
         if lane.task is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import cast
 
 import msgspec
 from msgspec import UNSET
@@ -22,12 +23,14 @@ from agentsocket.dispatch import Dispatch
 from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, Unavailable
 from agentsocket.frames import Reply
 from agentsocket.gateway import Gateway
-from agentsocket.inputs import Check, RunRecord, RunRequest, SocketRequest
+from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest, SocketRequest
 from agentsocket.limits import Limits
+from agentsocket.rows import Run
 from agentsocket.runtime import Runtime
 from agentsocket.schedule import Schedule
-from agentsocket.storage import NewMessage, Storage, UserStorage
+from agentsocket.storage import Accepted, Storage, UserStorage
 from agentsocket.threadlog import Lease
+from agentsocket.uploads import NewMessage, Part
 
 _logger = logging.getLogger("agentsocket.relay")
 
@@ -54,27 +57,36 @@ def receive(
     *,
     storage: Storage,
     dispatch: Dispatch,
+    gateway: Gateway,
     verify: Verify,
     agents: Collection[str],
     limits: Limits,
 ) -> Iterator[Reply]:
     """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection.
 
-    `verify` checks a newer token.
+    `verify` checks a newer token; `gateway` is for what the user's other connections hear of it.
     """
-    command = frames.parse(request.body, limits=limits).payload
+    parsed = frames.parse(request.body, limits=limits)
+    command = parsed.payload
     user = storage.for_user(request.principal)
     user.connections.require_authorized(request.connection_id)
+    user.quotas.spend(commands.cost(command, limits))
     if isinstance(command, protocol.SendMessage):
         yield start_run(command, request, user=user, dispatch=dispatch, agents=agents)
     elif isinstance(command, protocol.Hello):
-        yield from commands.hello(command, request, user=user, limits=limits)
+        yield from commands.hello(command, request, user=user, gateway=gateway, limits=limits)
     elif isinstance(command, protocol.Subscribe):
         yield from commands.subscribe(command, request, user=user, limits=limits)
     elif isinstance(command, protocol.Unsubscribe):
         yield from commands.unsubscribe(command, request, user=user)
     elif isinstance(command, protocol.StopAgent):
         yield commands.stop_agent(command, request, user=user)
+    elif isinstance(command, protocol.DeleteThread):
+        yield commands.delete_thread(
+            command, request, parsed.id or user.new_id(), user=user, dispatch=dispatch, gateway=gateway
+        )
+    elif isinstance(command, protocol.GetContent):
+        yield commands.get_content(command, request, user=user)
     elif isinstance(command, protocol.RefreshToken):
         yield commands.refresh_token(command, request, user=user, verify=verify)
     else:
@@ -89,7 +101,10 @@ def start_run(
     dispatch: Dispatch,
     agents: Collection[str],
 ) -> Reply:
-    """Accept a message once and queue its run. A retry finds the run it made, and queues it again if it still waits."""
+    """Accept a message once and queue its run. A retry finds the run it made, and queues it again if it still waits.
+
+    A part that does not complete its message is kept, and answered with what is missing.
+    """
     agent = "" if command.agent is UNSET else command.agent
     if agent and agent not in agents:
         raise BadRequest("no such agent", field="payload.agent")
@@ -101,7 +116,10 @@ def start_run(
         agent=agent,
         context=msgspec.json.encode(command.context, order="sorted").decode(),
     )
-    accepted = user.accept(message)
+    part = _part(command, message)
+    accepted = user.accept(message) if part is None else _gather(part, user)
+    if isinstance(accepted, protocol.PartAccepted):
+        return Reply(accepted)
     run = accepted.run
     if run.state == "accepted":
         dispatch.send(RunRequest(request.principal.user, run.thread_id, run.run_id))
@@ -116,6 +134,35 @@ def start_run(
     )
 
 
+def _part(command: protocol.SendMessage, message: NewMessage) -> Part | None:
+    """The part of a message that the command is, or None when it is a whole one."""
+    number, parts = command.part, command.parts
+    if number is UNSET and parts is UNSET:
+        return None
+    if number is UNSET or parts is UNSET:
+        raise BadRequest("part and parts come together", field="payload.part" if number is UNSET else "payload.parts")
+    if number > parts:
+        raise BadRequest("there is no such part", field="payload.part")
+    return Part(message, number, parts)
+
+
+def _gather(part: Part, user: UserStorage) -> Accepted | protocol.PartAccepted:
+    """Keep a part; the one that completes its message is accepted as the whole."""
+    message = part.message
+    if message.thread_id is not None:
+        user.thread(message.thread_id)
+    arrival = user.uploads.add(part)
+    if arrival.run is not None:
+        return user.again(arrival.run)
+    if arrival.message is not None:
+        accepted = user.accept(arrival.message)
+        user.uploads.close(message.message_id)
+        return accepted
+    return protocol.PartAccepted(
+        message_id=message.message_id, part=part.number, parts=part.parts, missing=list(arrival.missing)
+    )
+
+
 async def execute(
     record: RunRecord,
     *,
@@ -125,22 +172,21 @@ async def execute(
     agents: Mapping[str, Callable[[], Agent]],
     runtime: Runtime,
 ) -> None:
-    """Worker: run the agent, publish each event, end the run. Safe to repeat for the same record.
+    """Worker: run the agent, publish each event, end the run; or sweep a deleted thread. Safe to repeat.
 
     Returns when nothing is left to do: the run is terminal (or was never accepted). Raises RunUnfinished, or
     Unavailable, when the record must come again.
     """
-    from agentsocket import attempts  # the worker's alone: routes start cold without it, and without asyncio
+    from agentsocket import attempts, sweeping  # the worker's alone: routes start cold without them and asyncio
 
-    offload = runtime.offload
+    offload, request = runtime.offload, record.request
     await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
-    user = storage.for_user(principal.of_queued(record.request.user))
-    run = await offload(user.run, record.request.run_id)
-    if run is None:
-        _logger.error("a run without a row", extra={"run_id": record.request.run_id})
+    if isinstance(request, Deletion):
+        await sweeping.sweep(record, request, storage=storage, dispatch=dispatch, runtime=runtime)
         return
-    if run.terminal:
-        await attempts.push_ending(run, user, gateway, runtime)
+    user = storage.for_user(principal.of_queued(request.user))
+    run = await _pending(request, user, gateway, runtime)
+    if run is None:
         return
     lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
     taken_at = runtime.clock()
@@ -155,7 +201,7 @@ async def execute(
         run,
         record,
         lease,
-        top=taken.top,
+        taken=taken,
         taken_at=taken_at,
         user=user,
         dispatch=dispatch,
@@ -165,9 +211,29 @@ async def execute(
     )
 
 
+async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, runtime: Runtime) -> Run | None:
+    """The run to be run, if one is: of a failed one's redriven copy it is another. Else what is left to do is done."""
+    from agentsocket import attempts
+
+    run: Run | None
+    run, deleted = await runtime.offload(user.queued, request.run_id, request.thread_id)
+    if run is None:
+        _logger.error("a run without a row", extra={"run_id": request.run_id})
+        return None
+    if deleted:
+        await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id)
+        return None
+    if run.state == "failed" and request.retry:
+        run = cast(Run, await runtime.offload(user.retry, run))
+    if run.terminal:
+        await attempts.push_ending(run, user, gateway, runtime)
+        return None
+    return run
+
+
 async def _hide(record: RunRecord, seconds: int, dispatch: Dispatch, runtime: Runtime) -> None:
     """Let the record return `seconds` from now. When that fails it returns later, by the queue's own time-out."""
     try:
         await runtime.offload(dispatch.hide, record, seconds)
     except Unavailable:
-        _logger.warning("visibility not set", extra={"run_id": record.request.run_id})
+        _logger.warning("visibility not set", extra={"thread_id": record.request.thread_id})

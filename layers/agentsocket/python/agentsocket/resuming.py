@@ -73,6 +73,8 @@ def _start_over(
 def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:
     """Everything after `since`, or why it cannot be had. Two reads, however long the thread is."""
     top = log.meta().top
+    if top - since.seq > limits.log_max_events:
+        return "trimmed"
     events, more = log.events(after=since.seq, limit=limits.replay_max_events + 1)
     if events and events[0].seq != since.seq + 1:
         return "trimmed"

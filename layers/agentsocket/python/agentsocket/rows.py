@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,28 +75,62 @@ class Revocations:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A run under way: its thread, and the connection that sent its message."""
+
+    thread_id: str
+    connection_id: str
+
+    def concerns(self, connection: Connection) -> bool:
+        """Whether the run's events go to that connection."""
+        return self.thread_id in connection.subscriptions or self.connection_id == connection.connection_id
+
+    @classmethod
+    def of(cls, item: Item) -> Running:
+        return cls(item["thread_id"], item["connection_id"])
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
-    """What goes on just now for a user: their sockets, which tokens are dead, and which runs are to stop."""
+    """What goes on just now for a user: their sockets and runs, which tokens are dead, what is to stop.
+
+    `stops` are runs that somebody wants ended, `deleted` are threads that have just been deleted.
+    """
 
     connections: list[Connection]
     revocations: Revocations
+    running: list[Running] = field(default_factory=list)
     stops: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, items: Iterable[Item]) -> Live:
         found = list(items)
         connections = [Connection.of(item) for item in found if item["SK"].startswith(keys.CONNECTION)]
+        running = [Running.of(item) for item in found if item["SK"].startswith(keys.RUNNING)]
         revoked = [item for item in found if item["SK"].startswith(keys.REVOKED)]
-        stops = [item["SK"].removeprefix(keys.STOP) for item in found if item["SK"].startswith(keys.STOP)]
-        return cls(connections, Revocations.of(revoked), frozenset(stops))
+        stops, deleted = _named(found, keys.STOP), _named(found, keys.DELETED)
+        return cls(connections, Revocations.of(revoked), running, stops, deleted)
 
     def halts(self, run: Run) -> bool:
-        """Whether somebody has asked for that run's end, or the sign-in it was sent under has ended."""
-        return run.run_id in self.stops or self.revocations.cover(run.session, run.token_iat)
+        """Whether somebody has asked for that run's end, its thread is gone, or the sign-in it was sent under ended."""
+        unwanted = run.run_id in self.stops or run.thread_id in self.deleted
+        return unwanted or self.revocations.cover(run.session, run.token_iat)
+
+    def surplus(self, newest: str, *, at_most: int) -> list[Connection]:
+        """Which connections have to go so that `newest` may stay: first those that follow no run, the oldest first."""
+        others = [each for each in self.connections if each.live and each.connection_id != newest]
+        others.sort(key=lambda each: (any(run.concerns(each) for run in self.running), each.opened_at))
+        return others[: max(0, len(others) + 1 - at_most)]
 
     def revoked(self, connection: Connection) -> bool:
         """Whether that connection's token is dead."""
         return self.revocations.cover(connection.session, connection.token_iat)
+
+
+def _named(items: Iterable[Item], prefix: str) -> frozenset[str]:
+    """What the keys with that prefix name."""
+    return frozenset(item["SK"].removeprefix(prefix) for item in items if item["SK"].startswith(prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +227,9 @@ class LogEvent:
     @classmethod
     def of(cls, item: Item) -> LogEvent:
         seq = int(item["SK"].rpartition("#")[2])
-        return cls(seq, item["event_id"], item["run_id"], item["attempt"], item["frame"].encode())
+        frame = item["frame"]
+        raw = frame.encode() if isinstance(frame, str) else zlib.decompress(frame.value)
+        return cls(seq, item["event_id"], item["run_id"], item["attempt"], raw)
 
 
 @dataclass(frozen=True, slots=True)

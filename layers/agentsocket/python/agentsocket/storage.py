@@ -13,6 +13,7 @@ from boto3.dynamodb.conditions import Attr
 
 from agentsocket import keys, texts
 from agentsocket.connections import Connections
+from agentsocket.erasing import Erasure
 from agentsocket.errors import (
     BadRequest,
     ConditionFailed,
@@ -24,28 +25,14 @@ from agentsocket.errors import (
 )
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
+from agentsocket.quotas import Quotas
 from agentsocket.rows import Connection, Run, Thread, ThreadSummary
 from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, put, update
 from agentsocket.threadlog import ThreadLog
+from agentsocket.uploads import NewMessage, Uploads
 
 _TITLE_CHARACTERS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """A message to accept. `thread_id` is None for a new thread; `context` is JSON text."""
-
-    message_id: str
-    content: str
-    thread_id: str | None
-    connection_id: str
-    agent: str
-    context: str
-
-    @property
-    def digest(self) -> str:
-        """What makes two messages the same one."""
-        return texts.sha256("\x00".join((self.content, self.agent, self.context)))
+_OF_ONE_RUN = {"owner", "first_seq", "last_seq", "outcome", "ended_at"}  # what a retry does not take over
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +62,12 @@ class Storage:
 
 
 class UserStorage:
-    """One user's rows; the sockets among them are `connections`."""
+    """One user's rows; beside them their sockets, what they may ask for, and the messages that arrive in parts."""
 
     def __init__(self, table: Table, principal: Principal, *, limits: Limits, generation: str) -> None:
         self.connections = Connections(table, principal, limits=limits)
+        self.quotas = Quotas(table, principal.user, limits=limits)
+        self.uploads = Uploads(table, principal.user, self.connections, limits=limits)
         self._table = table
         self._user = principal.user
         self._limits = limits
@@ -117,6 +106,10 @@ class UserStorage:
         except ConditionFailed:
             raise _no_thread() from None
 
+    def erasure(self, thread_id: str, *, by: str = "") -> Erasure:
+        """The deletion of one of the user's threads by the command `by`."""
+        return Erasure(self._table, self._user, thread_id, by=by, limits=self._limits)
+
     def log(self, thread_id: str) -> ThreadLog:
         """The log and transcript of one of the user's threads."""
         return ThreadLog(self._table, self._user, thread_id, limits=self._limits)
@@ -139,6 +132,34 @@ class UserStorage:
         """A run of the user, or None."""
         item = self._table.get(keys.run(self._user, run_id))
         return Run.of(item) if item else None
+
+    def queued(self, run_id: str, thread_id: str) -> tuple[Run | None, bool]:
+        """A run of the user, or None, and whether its thread has been deleted: one read."""
+        run, thread = self._table.get_many(keys.run(self._user, run_id), keys.thread(self._user, thread_id))
+        return Run.of(run) if run else None, thread is None or "deleted_at" in thread
+
+    def retry(self, run: Run) -> Run:
+        """The run that a redriven record of a failed run starts: the same question once more, made once."""
+        row = self._table.get(keys.run(self._user, run.run_id))
+        if row is None:
+            raise Unavailable("the run has just expired")
+        kept = {name: row[name] for name in row.keys() - _OF_ONE_RUN}
+        again = keys.run(self._user, keys.retry_id(self._user, run.run_id))
+        fresh = {
+            **kept,
+            **again,
+            "retry_of": run.run_id,
+            "run_id": keys.retry_id(self._user, run.run_id),
+            "state": "accepted",
+            "attempts": 0,
+            "accepted_at": self._now_ms(),
+            "expires_at": self._expiry(self._limits.run_row_s),
+        }
+        try:
+            self._table.write(put(fresh, when=ABSENT))
+        except ConditionFailed as there:
+            return Run.of(there.row or fresh)
+        return Run.of(fresh)
 
     def stop(self, run_id: str, *, connection_id: str, known: bool) -> None:
         """Ask for a run's end; a stop may precede the run whose id it names, unless that must be `known`.
@@ -168,7 +189,11 @@ class UserStorage:
         if known is None:
             operations.append(put(fresh, when=ABSENT))
         if row["content"] != message.content:
-            operations += self.log(thread.thread_id).content_operations(message.message_id, message.content)
+            operations += self.log(thread.thread_id).contents.keep(message.message_id, message.content)
+            if known is not None:  # a deletion's sweep may be over: nothing would ever remove these rows
+                there = PRESENT & Attr("deleted_at").not_exists()
+                key = keys.thread(self._user, thread.thread_id)
+                operations.append(update(key, sets={"activity": self._now_ms()}, when=there))
         if self._wrote(operations):
             return Accepted(Run.of(row), thread, duplicate=False)
         return self._accepted_before(message, row)
@@ -190,7 +215,11 @@ class UserStorage:
         run = Run.of(existing)
         if run.digest != message.digest or message.thread_id not in (None, run.thread_id):
             raise IdempotencyConflict("this message_id was used for another message", field="payload.message_id")
-        return Accepted(run, self.thread(run.thread_id), duplicate=existing["accept_id"] != mine["accept_id"])
+        return self.again(run, duplicate=existing["accept_id"] != mine["accept_id"])
+
+    def again(self, run: Run, *, duplicate: bool = True) -> Accepted:
+        """A run that is there already, as the answer to its message. Raises NotFound when its thread was deleted."""
+        return Accepted(run, self.thread(run.thread_id), duplicate=duplicate)
 
     def _admit(self, message: NewMessage) -> tuple[Connection, Thread | None]:
         """The sender's connection, which may still speak, and the thread, in one read."""
@@ -201,7 +230,7 @@ class UserStorage:
         return sender, None if message.thread_id is None else self._thread(message.thread_id, rows[-1])
 
     def _run_row(self, message: NewMessage, thread_id: str, sender: Connection) -> Item:
-        inline = texts.encoded_bytes(message.content) <= self._limits.inline_content_bytes
+        long = self.log(thread_id).contents.is_long(message.content)
         run_id = self.run_id(message.message_id)
         return {
             **keys.run(self._user, run_id),
@@ -211,7 +240,7 @@ class UserStorage:
             "thread_id": thread_id,
             "message_id": message.message_id,
             "digest": message.digest,
-            "content": message.content if inline else texts.preview(message.content, self._limits.preview_bytes),
+            "content": texts.preview(message.content, self._limits.preview_bytes) if long else message.content,
             "content_bytes": len(message.content.encode()),
             "sha256": texts.sha256(message.content),
             "connection_id": message.connection_id,
@@ -222,6 +251,7 @@ class UserStorage:
             "attempts": 0,
             "accepted_at": self._now_ms(),
             "expires_at": self._expiry(self._limits.run_row_s),
+            **({"part_digests": list(message.part_digests)} if message.part_digests else {}),
         }
 
     def _thread_row(self, message: NewMessage) -> Item:
@@ -235,6 +265,10 @@ class UserStorage:
             "created_at": self._now_ms(),
             "activity": self._now_ms(),
         }
+
+    def now(self) -> float:
+        """The clock that expiry is judged by, in seconds."""
+        return self._table.now()
 
     def new_id(self) -> str:
         """A ULID of this moment."""

@@ -27,6 +27,7 @@ Clock = Callable[[], float]
 
 ABSENT = Attr("PK").not_exists()
 PRESENT = Attr("PK").exists()
+_BATCH = 25  # BatchWriteItem takes no more
 _PASSING = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -74,12 +75,13 @@ def update(
     *,
     sets: Mapping[Any, Any],
     defaults: Mapping[str, Any] | None = None,
+    adds: Mapping[str, int] | None = None,
     removes: Sequence[Path] = (),
     when: ConditionBase | None = None,
 ) -> Operation:
     """Change attributes of a row, creating it unless `when` forbids that. A key of `sets` is a `Path`.
 
-    `defaults` are set where the row has no such attribute yet.
+    `defaults` are set where the row has no such attribute yet; `adds` are added to what is there.
     """
     parameters = _conditions(when)
     names = parameters.setdefault("ExpressionAttributeNames", {})
@@ -93,6 +95,9 @@ def update(
         placeholder = _placeholder(name, names)
         assignments.append(f"{placeholder} = if_not_exists({placeholder}, :d{index})")
     expression = f"SET {', '.join(assignments)}" if assignments else ""
+    for index, (name, value) in enumerate((adds or {}).items()):
+        values[f":a{index}"] = _SERIALIZER.serialize(value)
+        expression += f"{' ADD' if index == 0 else ','} {_placeholder(name, names)} :a{index}"
     if removes:
         expression += " REMOVE " + ", ".join(_placeholder(path, names) for path in removes)
     if not values:
@@ -193,6 +198,14 @@ class Table:
         """Carry out all writes or none. Raises TransactionCancelled."""
         items = [{operation.kind: {"TableName": self._name, **operation.parameters}} for operation in operations]
         _call(self._client.transact_write_items, TransactItems=items)
+
+    def remove(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Delete rows without conditions, 25 in a call. Raises Unavailable when some are still there."""
+        for start in range(0, len(rows), _BATCH):
+            requests: Any = [{"DeleteRequest": {"Key": _serialize(key)}} for key in rows[start : start + _BATCH]]
+            answer = _call(self._client.batch_write_item, RequestItems={self._name: requests})
+            if answer.get("UnprocessedItems"):
+                raise Unavailable("the database is busy")
 
     def _page(self, answer: Any, *, expired: bool = False) -> Page:
         items = [_deserialize(item) for item in answer["Items"]]

@@ -7,13 +7,23 @@ recognised by what it left: this writer's own owner, attempt and event id.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from agentsocket import keys, texts
-from agentsocket.errors import ConditionFailed, LeaseHeld, LeaseLost, TransactionCancelled, Unavailable
+from agentsocket import keys
+from agentsocket.contents import Contents, Line
+from agentsocket.errors import (
+    ConditionFailed,
+    LeaseHeld,
+    LeaseLost,
+    RunOver,
+    ThreadDeleted,
+    TransactionCancelled,
+    Unavailable,
+)
 from agentsocket.limits import Limits
 from agentsocket.rows import LogEvent, Message, Meta, Run
 from agentsocket.runs import AFTER, OPEN, Outcome
@@ -32,25 +42,19 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A message for the transcript. `truncated`: the whole is in CONTENT# rows already, `content` is its start."""
-
-    message_id: str
-    role: str
-    content: str
-    truncated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
-    """What was found when the lease was taken: the tail, and whether its numbering can still be trusted."""
+    """What was found when the lease was taken: the tail, and whether its numbering can still be trusted.
+
+    `fresh`: the last lease before it was released.
+    """
 
     top: int
     intact: bool
+    fresh: bool
 
 
 class ThreadLog:
-    """One thread's log and transcript."""
+    """One thread's log and transcript; the texts of that are `contents`."""
 
     def __init__(self, table: Table, user: str, thread_id: str, *, limits: Limits) -> None:
         self._table = table
@@ -58,6 +62,7 @@ class ThreadLog:
         self._thread_id = thread_id
         self._partition = keys.log(user, thread_id)
         self._limits = limits
+        self.contents = Contents(table, self._partition, limits=limits)
 
     # The lease.
 
@@ -74,7 +79,17 @@ class ThreadLog:
             raise LeaseHeld((Meta.of(refused.row).lease_until - now) / 1000) from None
         # No ending since, and events of that time may have expired: seqs above META's top may have been used.
         forgotten = now - (self._limits.event_row_s - self._limits.lease_s) * 1000
-        return Taken(self._top(before), intact=not 0 < before.unreleased_since < forgotten)
+        since = before.unreleased_since
+        return Taken(self._top(before), intact=not 0 < since < forgotten, fresh=not since)
+
+    def _release(self, lease: Lease, *, fresh: bool) -> None:
+        """Give back a lease under which nothing was written."""
+        removes = ["lease_owner", "lease_run", "lease_until", *(["unreleased_since"] if fresh else [])]
+        try:
+            mine = Attr("lease_owner").eq(lease.owner)
+            self._table.write(update(keys.meta(self._partition), sets={}, removes=removes, when=mine))
+        except ConditionFailed:
+            return
 
     def renew_lease(self, lease: Lease, *, top: int) -> None:
         """Keep the lease, and note how far the log has come. Raises LeaseLost, but not after the run's own ending."""
@@ -93,11 +108,13 @@ class ThreadLog:
 
     # Writing.
 
-    def start(self, run: Run, lease: Lease, events_at: EventsAt, *, seq: int, question: Line) -> int:
+    def start(
+        self, run: Run, lease: Lease, events_at: EventsAt, *, seq: int, question: Line, fresh: bool = False
+    ) -> int:
         """Begin an attempt in one transaction: count it, point to the run, append its first events.
 
         The first attempt also writes the question to the transcript. Returns the seq of the first event. Raises
-        LeaseLost.
+        LeaseLost, or ThreadDeleted; a `fresh` lease for a run that has ended meanwhile leaves no trace.
         """
         first_seq = run.first_seq
 
@@ -109,9 +126,13 @@ class ThreadLog:
                 put(self._pointer(run)),
                 *(self._put_event(event, lease) for event in events_at(at)),
             ]
-            return own if run.attempts else [*own, *self._transcribe(at, question)]
+            return own if run.attempts else [*own, *self.contents.transcribe(at, question, lease.run_id)]
 
-        return self._transact(lease, operations, seq=seq, done=lambda found: found.attempts == lease.attempt)
+        try:
+            return self._transact(lease, operations, seq=seq, done=lambda found: found.attempts == lease.attempt)
+        except RunOver:
+            self._release(lease, fresh=fresh)
+            raise
 
     def append(self, lease: Lease, event_at: Callable[[int], LogEvent], *, seq: int) -> LogEvent:
         """Write one event at `seq`, or at the tail if that slot is taken. Raises LeaseLost."""
@@ -130,7 +151,7 @@ class ThreadLog:
     def finish(self, lease: Lease, events_at: EventsAt, *, seq: int, outcome: Outcome, answer: Line | None) -> int:
         """End the run in one transaction: last events, transcript, state, top, lease. Returns their first seq.
 
-        Raises LeaseLost, also when the run has been ended by another worker.
+        Raises LeaseLost, also when the run has been ended by another worker, and ThreadDeleted.
         """
 
         def operations(at: int) -> list[Operation]:
@@ -145,7 +166,7 @@ class ThreadLog:
             removes = ["lease_owner", "lease_run", "lease_until", "unreleased_since"]
             return [
                 *(self._put_event(event, lease) for event in events),
-                *(self._transcribe(events[-1].seq, answer) if answer else []),
+                *(self.contents.transcribe(events[-1].seq, answer, lease.run_id) if answer else []),
                 update(keys.run(self._user, lease.run_id), sets=ended, when=mine),
                 update(
                     keys.meta(self._partition),
@@ -176,11 +197,15 @@ class ThreadLog:
             try:
                 self._table.transact(*operations(seq))
             except TransactionCancelled:
-                found = self._table.get(keys.run(self._user, lease.run_id))
-                if found is None or done(Run.of(found)):
-                    if found and found.get("owner") == lease.owner:
-                        return seq
-                    raise LeaseLost("another worker has taken the run") from None
+                rows = keys.run(self._user, lease.run_id), keys.thread(self._user, self._thread_id)
+                found, thread = self._table.get_many(*rows)
+                run = Run.of(found) if found else None
+                if run and done(run) and run.owner == lease.owner:
+                    return seq
+                if run is None or run.terminal or done(run):
+                    raise (RunOver if run and run.terminal else LeaseLost)("the run is another worker's") from None
+                if thread is None or "deleted_at" in thread:
+                    raise ThreadDeleted("nothing may be written to it any more") from None
             else:
                 return seq
             seq = self._tail_of(lease)
@@ -204,40 +229,26 @@ class ThreadLog:
         return self._now_ms() + self._limits.lease_s * 1000
 
     def _put_event(self, event: LogEvent, lease: Lease) -> Operation:
+        plain = len(event.frame) <= self._limits.plain_event_bytes
         row = {
             **keys.event(self._partition, event.seq),
             "event_id": event.event_id,
             "run_id": event.run_id,
             "owner": lease.owner,
             "attempt": event.attempt,
-            "frame": event.frame.decode(),
+            "frame": event.frame.decode() if plain else zlib.compress(event.frame),
             "expires_at": self._now_s() + self._limits.event_row_s,
         }
         return put(row, when=ABSENT)
 
     def _pointer(self, run: Run) -> Item:
         key = keys.run_pointer(self._user, run.run_id)
-        return {**key, "thread_id": self._thread_id, "expires_at": self._now_s() + self._limits.run_pointer_s}
-
-    def _transcribe(self, seq: int, line: Line) -> list[Operation]:
-        long = texts.encoded_bytes(line.content) > self._limits.inline_content_bytes
-        row = {
-            **keys.message(self._partition, seq),
-            "message_id": line.message_id,
-            "role": line.role,
-            "content": texts.preview(line.content, self._limits.preview_bytes) if long else line.content,
-            "truncated": line.truncated or long,
-            "created_at": self._now_ms(),
+        return {
+            **key,
+            "thread_id": self._thread_id,
+            "connection_id": run.connection_id,
+            "expires_at": self._now_s() + self._limits.run_pointer_s,
         }
-        return [put(row), *(self.content_operations(line.message_id, line.content) if long else [])]
-
-    def content_operations(self, message_id: str, content: str) -> list[Operation]:
-        """The writes that keep a long text whole, in items that DynamoDB takes."""
-        parts = texts.pieces(content, self._limits.content_chunk_bytes)
-        return [
-            put({**keys.content(self._partition, message_id, number), "content": part})
-            for number, part in enumerate(parts)
-        ]
 
     # Reading.
 
@@ -263,17 +274,6 @@ class ThreadLog:
         between = Key("SK").between(keys.message_sort(0), keys.message_sort(up_to))
         page = self._table.query(self._partition, between, limit=limit, newest_first=True)
         return [Message.of(item) for item in reversed(page.items)]
-
-    def content(self, message_id: str) -> str:
-        """A long text, whole."""
-        parts: list[str] = []
-        more = True
-        while more:
-            rest = Key("SK").between(*keys.content_range(message_id, len(parts)))
-            page = self._table.query(self._partition, rest)
-            parts += [item["content"] for item in page.items]
-            more = page.more
-        return "".join(parts)
 
     def _now_s(self) -> int:
         return int(self._table.now())

@@ -12,6 +12,7 @@ from agentsocket.protocol.payload import JSONObject, Payload
 CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", max_length=64)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)", max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=10**12 - 1)]
+MAX_PARTS = 40
 
 
 class Position(Payload):
@@ -43,13 +44,18 @@ class Hello(Payload):
 
 
 class SendMessage(Payload):
-    """The command `user_message`. `message_id` is its idempotency key."""
+    """The command `user_message`. `message_id` is its idempotency key.
+
+    A long text comes in `parts`, each a command of its own: `content` is then the text of this `part`, counted from 1.
+    """
 
     content: Annotated[str, Meta(min_length=1)]
     message_id: CommandId  # no dot: `<run_id>.<attempt>` is an answer's
     thread_id: Name | UnsetType = UNSET
     agent: Name | UnsetType = UNSET
     context: JSONObject = field(default_factory=dict)
+    part: Annotated[int, Meta(ge=1, le=MAX_PARTS)] | UnsetType = UNSET
+    parts: Annotated[int, Meta(ge=2, le=MAX_PARTS)] | UnsetType = UNSET
 
 
 class StopAgent(Payload):
@@ -70,6 +76,20 @@ class Unsubscribe(Payload):
     """Stop following a thread."""
 
     thread_id: Name
+
+
+class DeleteThread(Payload):
+    """Delete a thread of the user's own, and whatever is said in it. Runs under way end without a word."""
+
+    thread_id: Name
+
+
+class GetContent(Payload):
+    """Read the text of a message of a thread, from the character `offset` on."""
+
+    thread_id: Name
+    message_id: Name
+    offset: Seq = 0
 
 
 class Ping(Payload):

@@ -29,6 +29,25 @@ class MessageAccepted(Payload):
     duplicate: bool
 
 
+class PartAccepted(Payload):
+    """Answers a part of a `user_message` that does not complete it: `missing` are the parts still to come."""
+
+    message_id: str
+    part: int
+    parts: int
+    missing: list[int]
+
+
+class Content(Payload):
+    """Answers `get_content`: a piece of a text; `bytes` (UTF-8) and `sha256` are those of the whole."""
+
+    content: str
+    offset: int
+    bytes: int
+    sha256: str
+    next_offset: int | UnsetType = UNSET
+
+
 class StopAccepted(Payload):
     """Answers `stop_agent`: what the model says from now on is dropped, and the run ends as `stopped`."""
 
@@ -58,6 +77,18 @@ class Unsubscribed(Payload):
     """Answers `unsubscribe`."""
 
     thread_id: str
+
+
+class ThreadDeleted(Payload):
+    """Answers `delete_thread`, and tells the user's other connections: nothing of the thread can be read any more."""
+
+    thread_id: str
+
+
+class Heartbeat(Payload):
+    """A run goes on, and has had nothing to say for 15 s."""
+
+    run_id: str
 
 
 class Batch(Payload):

@@ -1,0 +1,270 @@
+"""Deleting a thread: hidden at once, also under a run, and swept by the worker (delivery.md, Delete)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import boto3
+import pytest
+
+from agentsocket.agents import Report, Text
+from agentsocket.errors import Disconnect, NotFound, RunUnfinished, Unavailable
+from agentsocket.inputs import Deletion, RunRecord, RunRequest
+from agentsocket.limits import Limits
+from agentsocket.threadlog import Lease
+from tests.fakes import Scripted
+from tests.waiting import TIME_FACTOR, until
+from tests.world import World
+
+LIMITS = Limits(look_every_ms=5, flush_fast_ms=60_000)
+SECRET = "the combination is 4711"
+
+
+@pytest.fixture
+def world(storage, runtime, ada):
+    world = World(storage, replace(runtime, limits=LIMITS), Scripted([Text("It is "), Text(SECRET), Report()]))
+    world.connect(ada, "a1")
+    return world
+
+
+def rows(about):
+    """Everything in the table that names `about`, as text."""
+    found = boto3.client("dynamodb").scan(TableName="agentsocket", ConsistentRead=True)["Items"]
+    return [row for row in found if about in str(row)]
+
+
+async def answered(world, ada, **payload):
+    accepted = world.send(ada, "a1", f"remember: {SECRET}", **{"message_id": "m1"} | payload)
+    await world.work()
+    return accepted
+
+
+async def test_nothing_of_a_deleted_thread_is_left(world, ada):
+    """H5: log, transcript, long texts, and the question in the run's row."""
+    kept = await answered(world, ada)
+    long = SECRET * 2000
+    world.send(ada, "a1", long, message_id="m2", thread_id=kept["thread_id"])
+    await world.work()
+    assert world.say(ada, "a1", "delete_thread", thread_id=kept["thread_id"]) == [{"thread_id": kept["thread_id"]}]
+    await world.work()
+    assert rows(SECRET) == []
+    log = world.storage.for_user(ada).log(kept["thread_id"])
+    assert (log.meta().top, log.events(after=0, limit=9), log.messages(up_to=99, limit=9)) == (0, ([], False), [])
+
+
+async def test_it_cannot_be_read_or_written_from_the_moment_it_was_deleted(world, ada):
+    """H5: later commands answer not_found, before anything is swept."""
+    thread = (await answered(world, ada))["thread_id"]
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    with pytest.raises(NotFound):
+        world.say(ada, "a1", "subscribe", thread_id=thread)
+    with pytest.raises(NotFound):
+        world.send(ada, "a1", "more", message_id="m2", thread_id=thread)
+    with pytest.raises(NotFound):
+        world.send(ada, "a1", f"remember: {SECRET}", message_id="m1")
+    assert world.storage.for_user(ada).threads(limit=10) == ([], "")
+    [tombstone] = [row for row in rows(thread) if row["SK"]["S"] == f"THREAD#{thread}"]
+    assert not tombstone.keys() & {"title", "metadata", "activity"}
+
+
+async def test_the_other_devices_hear_of_it_once(world, ada, bob):
+    """H5: one `thread_deleted` each; not the sender, whose reply it is, and nobody else."""
+    thread = (await answered(world, ada))["thread_id"]
+    world.connect(ada, "a2")
+    world.open(ada, "a3")
+    world.connect(bob, "b1")
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    heard = {name: [f["payload"] for f in frames if f["type"] == "thread_deleted"] for name, frames in said(world)}
+    assert heard == {"a1": [], "a2": [{"thread_id": thread}]}
+
+
+def said(world):
+    return list(world.sockets.posted.items())
+
+
+async def test_the_command_sent_again_is_answered_again_and_another_one_is_not(world, ada):
+    """Its answer may have been lost; `say` uses one id for all commands."""
+    thread = (await answered(world, ada))["thread_id"]
+    deletion = world.say(ada, "a1", "delete_thread", thread_id=thread)
+    assert world.say(ada, "a1", "delete_thread", thread_id=thread) == deletion
+    with pytest.raises(NotFound):
+        world.storage.for_user(ada).erasure(thread, by="another").require()
+
+
+async def test_another_user_s_thread_is_not_found(world, ada, bob):
+    """E6."""
+    thread = (await answered(world, ada))["thread_id"]
+    world.connect(bob, "b1")
+    with pytest.raises(NotFound):
+        world.say(bob, "b1", "delete_thread", thread_id=thread)
+    assert world.queue.waiting == []
+    assert len(world.storage.for_user(ada).threads(limit=10)[0]) == 1
+
+
+async def test_a_socket_whose_token_was_revoked_deletes_nothing(world, ada, clock):
+    thread = (await answered(world, ada))["thread_id"]
+    world.storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    with pytest.raises(Disconnect):
+        world.say(ada, "a1", "delete_thread", thread_id=thread)
+    assert len(world.storage.for_user(ada).threads(limit=10)[0]) == 1
+
+
+async def test_a_run_under_way_ends_without_a_word_and_the_sweep_follows(world, ada):
+    """H5: during a run; no event after the deletion, and none of it stays."""
+    world.agent = Scripted([Text(SECRET), Text("gathered, and never sent"), 60.0])
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    working = asyncio.create_task(world.work())
+    await until(lambda: len(world.sockets.events("a1")) == 3)
+    world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
+    await asyncio.wait_for(working, 10 * TIME_FACTOR)
+    user = world.storage.for_user(ada)
+    assert user.run(accepted["run_id"]).state == "stopped"
+    assert user.log(accepted["thread_id"]).meta().lease_owner == ""
+    assert len(world.sockets.events("a1")) == 3
+    await world.work()
+    assert rows(SECRET) == []
+    assert user.connections.live().running == []
+
+
+async def test_runs_that_wait_end_without_a_word(world, ada):
+    """H5: with messages queued."""
+    first = await answered(world, ada)
+    waiting = world.send(ada, "a1", SECRET, message_id="m2", thread_id=first["thread_id"])
+    before = len(world.sockets.events("a1"))
+    world.say(ada, "a1", "delete_thread", thread_id=first["thread_id"])
+    await world.work()
+    assert world.storage.for_user(ada).run(waiting["run_id"]).state == "stopped"
+    assert len(world.agent.turns) == 1
+    await world.work()
+    assert rows(SECRET) == []
+    assert len(world.sockets.events("a1")) == before
+
+
+async def test_a_message_that_slips_in_behind_the_sweep_stays_unsaid(world, ada):
+    """It was accepted just before the tombstone, and queued after the deletion."""
+    first = await answered(world, ada)
+    late = world.send(ada, "a1", SECRET, message_id="m2", thread_id=first["thread_id"])
+    record = world.queue.take()
+    world.say(ada, "a1", "delete_thread", thread_id=first["thread_id"])
+    await world.work()
+    await world.work(record)
+    assert world.storage.for_user(ada).run(late["run_id"]).state == "stopped"
+    assert rows(SECRET) == []
+    assert world.storage.for_user(ada).log(first["thread_id"]).meta().lease_owner == ""
+
+
+async def test_a_command_that_died_after_queueing_is_finished_by_the_worker(world, ada):
+    """delivery.md, Delete: what is queued will be hidden and swept, whoever dies."""
+    thread = (await answered(world, ada))["thread_id"]
+    await world.work(RunRecord(Deletion(ada.user, thread, "c9"), "receipt"))
+    assert rows(SECRET) == []
+    with pytest.raises(NotFound):
+        world.storage.for_user(ada).thread(thread)
+
+
+async def test_a_sweep_waits_for_the_worker_that_writes(world, ada):
+    accepted = await answered(world, ada)
+    log = world.storage.for_user(ada).log(accepted["thread_id"])
+    log.take_lease(Lease("w1", accepted["run_id"], 1))
+    world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
+    with pytest.raises(RunUnfinished):
+        await world.work()
+    assert world.queue.hidden[-1] == LIMITS.lease_s
+    assert rows(SECRET) != []
+
+
+async def test_a_sweep_that_was_cut_short_goes_on(world, ada, dynamodb, clock):
+    """Half of the rows are gone; the record comes again."""
+    thread = (await answered(world, ada))["thread_id"]
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    record = world.queue.take()
+    refused = [True]
+
+    def refuse_once(**_kwargs):
+        if refused:
+            refused.pop()
+            raise Unavailable("not now")
+
+    dynamodb.meta.events.register("before-call.dynamodb.BatchWriteItem", refuse_once)
+    with pytest.raises(Unavailable):
+        await world.work(record)
+    clock.advance(LIMITS.lease_s + 1)
+    await world.work(record)
+    assert rows(SECRET) == []
+
+
+async def test_a_long_sweep_keeps_its_lease_and_its_record(storage, runtime, ada, clock):
+    """It renews between pages, and gives up when the thread is another worker's."""
+    world = World(storage, runtime, Scripted([Text("a"), Report()]))
+    world.connect(ada, "a1")
+    thread = (await answered(world, ada))["thread_id"]
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    log = storage.for_user(ada).log(thread)
+    offload, stolen = runtime.offload, []
+
+    async def slow(function, *args, **kwargs):
+        if function.__name__ == "sweep":
+            clock.advance(LIMITS.lease_s + 1)
+            log.take_lease(Lease("w2", "r", 1))
+            stolen.append(True)
+        return await offload(function, *args, **kwargs)
+
+    world.runtime = replace(runtime, offload=slow)
+    with pytest.raises(RunUnfinished):
+        await world.work()
+    assert stolen
+    assert world.queue.hidden == [LIMITS.visibility_s] * 3  # of the run, of the sweep, and between its pages
+    assert log.meta().lease_owner == "w2"
+
+
+async def test_what_has_expired_goes_too(world, ada, clock):
+    """DynamoDB deletes expired rows days late."""
+    thread = (await answered(world, ada))["thread_id"]
+    clock.advance(LIMITS.event_row_s + 1)
+    await world.work(RunRecord(Deletion(ada.user, thread, "c9"), "receipt"))
+    assert rows("EVENT#") == []
+
+
+async def test_the_question_goes_also_when_its_events_are_long_gone(world, ada, clock, dynamodb):
+    """The transcript names its runs: the log forgets after a day."""
+    thread = (await answered(world, ada))["thread_id"]
+    for row in rows("EVENT#"):
+        dynamodb.delete_item(TableName="agentsocket", Key={name: row[name] for name in ("PK", "SK")})
+    await world.work(RunRecord(Deletion(ada.user, thread, "c9"), "receipt"))
+    assert rows(SECRET) == []
+
+
+async def test_a_deletion_is_the_first_one_s(world, ada):
+    """A second one changes nothing: the first command, sent again, must still find its own."""
+    thread = (await answered(world, ada))["thread_id"]
+    user = world.storage.for_user(ada)
+    user.erasure(thread, by="first").hide()
+    user.erasure(thread, by="second").hide()
+    user.erasure(thread, by="first").require()
+    with pytest.raises(NotFound):
+        user.erasure(thread, by="second").require()
+
+
+async def test_a_sweep_that_lost_its_lease_leaves_the_head_to_who_has_it(world, ada, clock):
+    user = world.storage.for_user(ada)
+    thread = (await answered(world, ada))["thread_id"]
+    mine, other = Lease("w1", "deletion", 1), Lease("w2", "deletion", 1)
+    user.log(thread).take_lease(mine)
+    clock.advance(LIMITS.lease_s + 1)
+    user.log(thread).take_lease(other)
+    user.erasure(thread).finish(mine)
+    assert user.log(thread).meta().lease_owner == "w2"
+    user.erasure(thread).finish(other)
+    assert user.log(thread).meta().lease_owner == ""
+
+
+async def test_a_record_of_a_run_in_a_swept_thread_is_acknowledged(world, ada):
+    """A duplicate delivery of a finished run pushes nothing of it again."""
+    accepted = await answered(world, ada)
+    world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
+    await world.work()
+    before = len(world.sockets.events("a1"))
+    await world.work(RunRecord(RunRequest(ada.user, accepted["thread_id"], accepted["run_id"]), "receipt"))
+    assert len(world.sockets.events("a1")) == before
+    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
