@@ -60,6 +60,7 @@ FLOW = {
     "keeping",
     "resuming",
     "sweeping",
+    "gathering",
     "control",
     "httpapi",
 }

@@ -16,7 +16,7 @@ from typing import cast
 import msgspec
 from msgspec import UNSET
 
-from agentsocket import admission, commands, due, frames, principal, protocol
+from agentsocket import admission, commands, due, frames, gathering, principal, protocol
 from agentsocket.admission import Verify
 from agentsocket.agents import Agent
 from agentsocket.dispatch import Dispatch
@@ -28,9 +28,9 @@ from agentsocket.limits import Limits
 from agentsocket.rows import Run
 from agentsocket.runtime import Runtime
 from agentsocket.schedule import Schedule
-from agentsocket.storage import Accepted, Storage, UserStorage
+from agentsocket.storage import Storage, UserStorage
 from agentsocket.threadlog import Lease
-from agentsocket.uploads import NewMessage, Part
+from agentsocket.uploads import NewMessage
 
 _logger = logging.getLogger("agentsocket.relay")
 
@@ -116,8 +116,7 @@ def start_run(
         agent=agent,
         context=msgspec.json.encode(command.context, order="sorted").decode(),
     )
-    part = _part(command, message)
-    accepted = user.accept(message) if part is None else _gather(part, user)
+    accepted = gathering.accept(command, message, user=user)
     if isinstance(accepted, protocol.PartAccepted):
         return Reply(accepted)
     run = accepted.run
@@ -131,35 +130,6 @@ def start_run(
             message_id=run.message_id,
             duplicate=accepted.duplicate,
         )
-    )
-
-
-def _part(command: protocol.SendMessage, message: NewMessage) -> Part | None:
-    """The part of a message that the command is, or None when it is a whole one."""
-    number, parts = command.part, command.parts
-    if number is UNSET and parts is UNSET:
-        return None
-    if number is UNSET or parts is UNSET:
-        raise BadRequest("part and parts come together", field="payload.part" if number is UNSET else "payload.parts")
-    if number > parts:
-        raise BadRequest("there is no such part", field="payload.part")
-    return Part(message, number, parts)
-
-
-def _gather(part: Part, user: UserStorage) -> Accepted | protocol.PartAccepted:
-    """Keep a part; the one that completes its message is accepted as the whole."""
-    message = part.message
-    if message.thread_id is not None:
-        user.thread(message.thread_id)
-    arrival = user.uploads.add(part)
-    if arrival.run is not None:
-        return user.again(arrival.run)
-    if arrival.message is not None:
-        accepted = user.accept(arrival.message)
-        user.uploads.close(message.message_id)
-        return accepted
-    return protocol.PartAccepted(
-        message_id=message.message_id, part=part.number, parts=part.parts, missing=list(arrival.missing)
     )
 
 
