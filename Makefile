@@ -12,13 +12,15 @@ ID :=
 SCOPE :=
 FUNCTION :=
 EVENT :=
+N :=
+SEED :=
 # What a deployment runs on: the template's defaults, and what the layers are built for.
 LAMBDA_PYTHON := python3.13
 LAMBDA_ARCH := arm64
 # Tests wait this many times as long as a quick machine would need.
 TIME_FACTOR := 3
 export LAMBDA_PYTHON LAMBDA_ARCH TIME_FACTOR
-unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT
+unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT N SEED
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
@@ -72,6 +74,9 @@ lint: setup ## Check style and types, and print the size of the code
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m tests.size_budget
 
+simulate: setup ## Play N=1000 seeds of a simulated deployment from SEED=0 on; N=1 prints what happens in that seed
+	@$(PYTHON) -m tests.simulation $(call option,--seeds,$(N)) $(call option,--first,$(SEED))
+
 bench: setup ## Measure what README.md promises, on a stack of its own
 	@$(PYTHON) -m benchmarks
 
@@ -96,4 +101,4 @@ clean: ## Remove everything that was made here: environments, state, builds, cac
 	@rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help chat up token client invoke test test-docker lint bench deploy setup lock schema clean
+.PHONY: help chat up token client invoke test test-docker lint simulate bench deploy setup lock schema clean

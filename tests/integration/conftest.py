@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.deployment import Deployment
+from tests.integration.scripts import Processes, scripted
 
 ORIGIN = "https://app.example.com"
 ANOTHER_ORIGIN = "https://admin.example.com"
@@ -15,7 +16,14 @@ ANOTHER_ORIGIN = "https://admin.example.com"
 PARAMETERS = {"AllowedOrigins": f"{ORIGIN},{ANOTHER_ORIGIN}"}
 
 # Times so short that a test can see them pass, and a look at the auth service at every connect.
-STRICT_LIMITS = {"token_grace_s": 2, "expiring_notice_s": 3, "recheck_s": 1}
+STRICT_LIMITS = {
+    "token_grace_s": 2,
+    "expiring_notice_s": 3,
+    "recheck_s": 1,
+    "lease_s": 3,
+    "visibility_s": 5,
+    "renew_every_s": 1,
+}
 STRICT_PARAMETERS = {"Introspection": "all"}
 
 
@@ -25,6 +33,19 @@ def deployment() -> Iterator[Deployment]:
     running = Deployment("--parameters", json.dumps(PARAMETERS))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def processes(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Those of a worker whose agent says what a test has it say."""
+    with scripted(deployment, tmp_path_factory.mktemp("processes")) as running:
+        yield running
+
+
+@pytest.fixture
+def speaking(deployment: Deployment, processes: Processes) -> Deployment:
+    """The deployment with that agent."""
+    return deployment
 
 
 @pytest.fixture(scope="session")

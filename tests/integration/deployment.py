@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import boto3
 import jsonschema
+import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -36,7 +37,7 @@ from tests.waiting import TIME_FACTOR
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local"
-PATIENCE_S = 10 * TIME_FACTOR
+PATIENCE_S = 20 * TIME_FACTOR  # longer than a run may be silent
 STOP_S = 60 * TIME_FACTOR  # removes what each function process has unpacked, thousands of files
 
 _FRAME_CHARACTERS = 8 * 1024  # at most 32 KB, whatever the characters
@@ -80,6 +81,13 @@ class Deployment:
     def token(self, name: str = "ada", **claims: Any) -> str:
         """An access token by a real exchange; with `claims` one that has them, signed by the same key."""
         return self.access.token(name, **claims) if claims else str(self.login(name)["access_token"])
+
+    def short_lived(self, name: str, ttl_s: int) -> tuple[str, dict[str, Any]]:
+        """A token of a real sign-in that ends in so many seconds, and the sign-in."""
+        login = self.login(name)
+        real = jwt.decode(login["access_token"], options={"verify_signature": False})
+        claims = {claim: real[claim] for claim in ("sid", "client_id", "scope", "iat")}
+        return self.token(name, exp=int(time.time()) + ttl_s, **claims), login
 
     def login(self, name: str = "ada", groups: Sequence[str] = ()) -> dict[str, Any]:
         """What the exchange of a fresh ID token brings: access_token, refresh_token, expires_in, scope, …"""
@@ -184,12 +192,13 @@ class Deployment:
             yield opened
 
     def client(self, name: str = "ada", **options: Any) -> Client:
-        """The client library, with a fresh token at each connection."""
+        """The client library, with a fresh token at each connection unless `options` have another `token`."""
 
         async def fresh() -> str:
             return self.token(name)
 
-        return Client(self.url, fresh, **options)
+        given: dict[str, Any] = {"url": self.url, "token": fresh} | options
+        return Client(**given)
 
 
 class Socket:

@@ -18,14 +18,6 @@ from tests.waiting import until
 GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
 
 
-def short_lived(deployment, name, ttl_s):
-    """A token of a real sign-in that ends in a few seconds, and the sign-in."""
-    login = deployment.login(name)
-    real = jwt.decode(login["access_token"], options={"verify_signature": False})
-    claims = {claim: real[claim] for claim in ("sid", "client_id", "scope", "iat")}
-    return deployment.token(name, exp=int(time.time()) + ttl_s, **claims), login
-
-
 async def ending(socket):
     """The disconnect frame, and that the socket is closed after it without another word."""
     async with asyncio.timeout(PATIENCE_S):
@@ -50,7 +42,7 @@ async def log_of(deployment, name, thread):
 
 async def test_a_socket_lives_on_with_a_token_that_was_refreshed_in_band(strict):
     """D1, J2: told in time, refreshed mid-run, and the end of the first token passes unnoticed."""
-    token, login = short_lived(strict, "ada", NOTICE_S + 2)
+    token, login = strict.short_lived("ada", NOTICE_S + 2)
     expires = jwt.decode(token, options={"verify_signature": False})["exp"]
     async with strict.socket(token) as socket:
         welcome = await socket.ask("hello", protocol=1)
@@ -116,7 +108,7 @@ async def test_after_its_token_s_end_and_grace_a_socket_gets_nothing_more(strict
 
 
 async def streaming_beyond_its_end(strict):
-    token, _ = short_lived(strict, "jack", NOTICE_S + 1)
+    token, _ = strict.short_lived("jack", NOTICE_S + 1)
     expires = jwt.decode(token, options={"verify_signature": False})["exp"]
     async with strict.socket(token) as socket:
         await socket.ask("hello", protocol=1)
@@ -135,7 +127,7 @@ async def streaming_beyond_its_end(strict):
 
 async def quiet_beyond_its_end(strict):
     """Nobody sends anything: the control queue wakes by itself."""
-    token, _ = short_lived(strict, "quinn", NOTICE_S + 1)
+    token, _ = strict.short_lived("quinn", NOTICE_S + 1)
     async with strict.socket(token) as socket:
         await socket.ask("hello", protocol=1)
         assert await ending(socket) == ("token_expired", True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
 from tests.integration.deployment import is_last
+from tests.integration.hearing import events, heard, log_of
 from tests.waiting import until
 
 GHOST = "L0SM9cOFvHcCIhw="  # an id such as API Gateway makes, of a socket that is no more
@@ -88,6 +88,18 @@ async def test_a_second_device_follows_along(deployment):
     assert list(unique.values()) == ones
 
 
+async def test_two_devices_with_the_library_hear_the_same(deployment):
+    """E8: three questions, asked from either; each hears all events once and in the order of the log."""
+    async with deployment.client("erin") as one, deployment.client("erin") as two:
+        opening = await one.send_message("hello")
+        thread = opening["thread_id"]
+        await two.subscribe(thread, {"epoch": opening["epoch"], "seq": 0})
+        asked = [await device.send_message("and?", thread_id=thread) for device in (two, one, two)]
+        last = asked[-1]["run_id"]
+        ones, twos = await asyncio.gather(*(heard(device, opening["run_id"], last) for device in (one, two)))
+    assert events(ones) == events(twos) == log_of(deployment, "erin", thread)
+
+
 def is_last_of(run_id):
     def fits(frame):
         return any(event.get("run_id") == run_id and is_last(event) for event in flat([frame]))
@@ -131,10 +143,10 @@ async def test_a_closed_socket_leaves_no_row(deployment):
 
 def rows_of(table, name, connection_id):
     """The rows of a connection, whoever's (the tests may scan; the system never does)."""
-    found = table.scan(
+    pages = table.get_paginator("scan").paginate(
         TableName=name,
         FilterExpression="SK = :sk",
         ExpressionAttributeValues={":sk": {"S": f"LIVE#CONN#{connection_id}"}},
         ConsistentRead=True,
     )
-    return json.loads(json.dumps(found["Items"]))
+    return [item for page in pages for item in page["Items"]]

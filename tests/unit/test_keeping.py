@@ -165,22 +165,20 @@ async def test_a_table_that_cannot_say_who_listens_ends_no_run(world, ada):
     assert world.sockets.events("a1")[-1]["type"] == "final_report"
 
 
-async def test_a_device_that_was_given_up_on_gets_events_again_when_it_asks(world, ada):
-    """Throttled until its lane ended; it subscribes again, and is served from there."""
+async def test_a_throttled_device_is_served_from_where_it_stands_when_it_takes_posts_again(world, ada):
+    """J8: nobody is given up on, and nothing has to be asked for."""
+    world.runtime = replace(world.runtime, limits=replace(LIMITS, post_backoff_ms=1, post_backoff_cap_ms=20))
     world.connect(ada, "a1")
-    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.send(ada, "a1", "hi", message_id="m1")
     world.sockets.busy.add("a1")
-    world.agent = Scripted([Text("a"), 2.5, Text("b"), Report()])
+    world.agent = Scripted([Text("a"), 1.0, Text("b"), Report()])
     working = asyncio.create_task(world.work())
-    await until(lambda: world.sockets.refused["a1"] >= LIMITS.post_attempts)
-    await asyncio.sleep(1.0)  # its last wait, after which the lane has ended
+    await until(lambda: world.sockets.refused["a1"] >= 10)
     world.sockets.busy.clear()
-    since = {"epoch": accepted["epoch"], "seq": 0}
-    _, batch = world.say(ada, "a1", "subscribe", thread_id=accepted["thread_id"], since=since)
     await working
-    seen = {event["seq"]: event for event in [*batch["events"], *world.sockets.events("a1")]}
-    assert [event["type"] for event in seen.values()][-2:] == ["agent_completed", "final_report"]
-    assert list(seen) == list(range(1, len(seen) + 1))
+    events = world.sockets.events("a1")
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "final_report"
 
 
 async def test_who_unsubscribes_during_a_run_gets_no_more_of_it(world, ada):

@@ -13,7 +13,7 @@ from tests.fakes import Scripted
 from tests.waiting import TIME_FACTOR, until
 from tests.world import World
 
-LIMITS = Limits(look_every_ms=5, tail_max_events=10, post_attempts=3, post_backoff_ms=1)
+LIMITS = Limits(look_every_ms=5, tail_max_events=10, post_backoff_ms=1, drain_s=1)
 
 
 @pytest.fixture

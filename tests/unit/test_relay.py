@@ -90,6 +90,7 @@ async def test_an_expired_connection_gets_no_push(world, ada, clock):
 
 async def test_a_throttled_connection_delays_no_other(world, ada):
     """J8."""
+    world.runtime = replace(world.runtime, limits=Limits(drain_s=1))
     world.connect(ada, "a1")
     world.connect(ada, "a2")
     accepted = world.send(ada, "a1", "hi", message_id="m1")

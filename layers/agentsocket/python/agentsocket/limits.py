@@ -110,8 +110,8 @@ class Limits:
     flush_fast_ms: int = 100
     flush_slow_ms: int = 250
     flush_fast_for_ms: int = 1000
-    post_attempts: int = 4
-    post_backoff_ms: int = 100  # the first wait at most, doubled each time
+    post_backoff_ms: int = 100  # the first wait at most after a 429 or 5xx, doubled each time
+    post_backoff_cap_ms: int = 2000
     posts_at_once: int = 10  # a user's connections
     drain_s: int = 5  # how long an ending waits for slow connections
     tail_max_events: int = 200  # a connection that is further behind is ended: a replay serves it better

@@ -22,6 +22,7 @@ from agentsocket.rows import Connection, Live, LogEvent, Run
 from agentsocket.runtime import Runtime
 from agentsocket.storage import UserStorage
 
+_STEEPEST = 16  # doublings of a wait; beyond any cap
 _SENDER = "sender"  # the generation of who sent the message without following the thread
 _TOO_SLOW = Disconnect("slow_consumer", "this connection does not keep up: reconnect and resume", reconnect=True)
 _logger = logging.getLogger("agentsocket.pushing")
@@ -148,46 +149,47 @@ class Subscribers:
         return subscription.cursor if subscription else 0  # the sender gets its run from the beginning
 
     async def _serve(self, lane: _Lane) -> None:
-        while True:
+        failures = 0
+        while lane.position >= self._floor:
             event = self._next(lane.position)
-            if lane.position < self._floor:
-                await self._dismiss(lane)
-                return
-            if event is not None:
+            frame = event.frame if event else lane.heartbeat
+            if frame:
                 generation = lane.generation
-                if not await self._deliver(lane, event.frame):
+                delivery = await self._post(lane, frame)
+                if delivery == "gone":
                     return
-                if lane.generation == generation:
+                if delivery == "throttled":
+                    await self._runtime.sleep(self._runtime.uniform(0, self._backoff_s(failures)))
+                    failures = min(failures + 1, _STEEPEST)
+                    continue
+                failures = 0
+                if event is None:
+                    lane.heartbeat = b""
+                elif lane.generation == generation:
                     lane.position = event.seq
-            elif lane.heartbeat:
-                heartbeat, lane.heartbeat = lane.heartbeat, b""
-                if not await self._deliver(lane, heartbeat):
-                    return
             elif self._ending:
                 return
             else:
                 lane.changed.clear()
                 await lane.changed.wait()
+        await self._dismiss(lane)
 
     def _next(self, position: int) -> LogEvent | None:
         index = bisect.bisect_right(self._tail, position, key=lambda event: event.seq)
         return self._tail[index] if index < len(self._tail) else None
 
-    async def _deliver(self, lane: _Lane, frame: bytes) -> bool:
-        """Post one frame, trying again while the connection is throttled. False when the lane is to end."""
-        for attempt in range(self._limits.post_attempts):
-            if self._runtime.clock() > lane.token_exp + self._limits.token_grace_s:
-                return False
-            async with self._posting:
-                delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, frame)
-            if delivery == "gone":
-                await self._runtime.offload(self._user.connections.forget, lane.connection_id)
-                return False
-            if delivery == "delivered":
-                return True
-            await self._runtime.sleep(self._runtime.uniform(0, self._limits.post_backoff_ms / 1000 * 2**attempt))
-        _logger.warning("push given up", extra={"connection_id": lane.connection_id})
-        return False
+    async def _post(self, lane: _Lane, frame: bytes) -> Delivery:
+        """Post one frame. `gone`, and forgotten; or its token has expired, and there is nothing to be said to it."""
+        if self._runtime.clock() > lane.token_exp + self._limits.token_grace_s:
+            return "gone"
+        async with self._posting:
+            delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, frame)
+        if delivery == "gone":
+            await self._runtime.offload(self._user.connections.forget, lane.connection_id)
+        return delivery
+
+    def _backoff_s(self, failures: int) -> float:
+        return min(self._limits.post_backoff_cap_ms, self._limits.post_backoff_ms * 2.0**failures) / 1000
 
     async def _dismiss(self, lane: _Lane) -> None:
         """End a connection that does not keep up: its client resumes on another, from the log."""

@@ -1,0 +1,90 @@
+"""The worker's `app.py` with an agent that does what its question says; everything else in it is the deployed code's.
+
+The question is what `scripts.script` makes: a JSON list of steps. Anything else goes to the agent that is deployed.
+Each attempt writes down in which process it goes on. `scripts.scripted` ships this, and it is imported there only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from agentsocket import edge, relay, wiring
+from agentsocket.agents import AgentEvent, Failed, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
+from agentsocket.agents.catalog import AGENTS, DEFAULT
+from agentsocket.inputs import RunRecord
+
+storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(dead_letters=True), wiring.gateway()
+runtime = wiring.runtime()
+
+PROCESSES = Path(__file__).with_name("processes").read_text()
+
+
+class Scripted:
+    """Plays the steps of its question."""
+
+    async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        """Yields what the steps say; a report at the end."""
+        with (Path(PROCESSES) / turn.run_id).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if not turn.text.startswith("[["):
+            async for event in AGENTS[DEFAULT]().run(turn):
+                yield event
+            return
+        for name, *arguments in json.loads(turn.text):
+            step = getattr(self, name)(*arguments)
+            if isinstance(step, AsyncIterator):
+                async for event in step:
+                    yield event
+            else:
+                await step
+        yield Report(metrics={"said_before": len(turn.history)})
+
+    async def say(self, text: str, times: int, per_second: float) -> AsyncIterator[AgentEvent]:
+        """`text` so many times, with its number for `{n}` from 1 on; 0 per second is as fast as it goes.
+
+        Who is late hurries: a busy machine must not turn a stream of 20 s into one of 30.
+        """
+        begun = time.monotonic()
+        for number in range(1, times + 1):
+            yield Text(text.replace("{n}", str(number)))
+            await asyncio.sleep(max(0, begun + number / per_second - time.monotonic()) if per_second else 0)
+
+    async def think(self, times: int, pause_s: float) -> AsyncIterator[AgentEvent]:
+        """So many events, each of which is a frame of its own."""
+        for number in range(1, times + 1):
+            yield Thinking(f"thought {number}", number, times)
+            await asyncio.sleep(pause_s)
+
+    async def use_tool(self, call_id: str) -> AsyncIterator[AgentEvent]:
+        yield ToolStarted(call_id, "look_up", "{}")
+        yield ToolEnded(call_id, "look_up", "success", "found", 1)
+
+    async def rest(self, seconds: float) -> None:
+        """Say nothing."""
+        await asyncio.sleep(seconds)
+
+    async def wait_for(self, path: str) -> None:
+        """Go on when that file is there."""
+        while not os.path.exists(path):  # noqa: ASYNC110, ASYNC240, PTH110 (another process makes it)
+            await asyncio.sleep(0.01)
+
+    async def fail(self, error_type: str) -> AsyncIterator[AgentEvent]:
+        """Give up, in the agent's own words."""
+        yield Failed(error_type, "the script says so", "It did not work.", "Try again.", is_recoverable=True)
+
+    async def crash(self) -> AsyncIterator[AgentEvent]:
+        """Raise what no agent should."""
+        secret: dict[str, Any] = {}
+        yield secret["what an exception says is nobody's business"]
+
+
+@edge.queue
+async def handler(record: RunRecord) -> None:
+    agents = {DEFAULT: Scripted}
+    await relay.execute(record, storage=storage, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime)

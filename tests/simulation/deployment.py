@@ -1,0 +1,275 @@
+"""A whole deployment in one event loop: the real functions' work, each invocation a process, between AWS in memory.
+
+What is real: relay, commands, resuming, attempts, control, and every seam down to the boto3 client. What `edge.py` and
+Lambda do around them (who is invoked when, what becomes of a record) is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, cast
+
+from agentsocket import edge, keys, principal, relay, replies
+from agentsocket.control import Control
+from agentsocket.dispatch import Dispatch
+from agentsocket.errors import RunUnfinished, TokenRejected, Unavailable
+from agentsocket.gateway import Gateway
+from agentsocket.inputs import Revocation, RunRequest, SocketRequest
+from agentsocket.limits import Limits
+from agentsocket.principal import Principal
+from agentsocket.runtime import Runtime
+from agentsocket.schedule import Schedule
+from agentsocket.storage import Storage
+from agentsocket.table import Table, _serialize
+from tests.simulation.agents import Answering
+from tests.simulation.apigateway import ApiGateway, InvocationFailed, Management, Routes, Socket
+from tests.simulation.dynamodb import Database, DynamoDB
+from tests.simulation.faults import Faults
+from tests.simulation.processes import Crashed, Process, Tracks
+from tests.simulation.sqs import CONTROL, DEAD_LETTERS, RUNS, SQS, Message, Queue, Queues
+
+EPOCH_S = 1_800_000_000.0
+ISSUER = "https://issuer.example"
+_AGENT = "usage_analyst"
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How a deployment is made: its limits, how many workers at once, how long its tokens live."""
+
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 3
+    token_life_s: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What one process reaches the world by."""
+
+    storage: Storage
+    dispatch: Dispatch
+    schedule: Schedule
+    gateway: Gateway
+
+
+class Deployment:
+    """The functions, the queues' pollers, the tokens. `surprises` are errors that no function should have raised."""
+
+    def __init__(self, seed: int, loop: asyncio.AbstractEventLoop, faults: Faults, made: Making) -> None:
+        self.loop = loop
+        self.limits = made.limits
+        self.tracks = Tracks(loop, faults, seed)
+        self.database = Database()
+        self.queues = Queues(loop.time, self._arrived)
+        self.sockets = ApiGateway(loop, faults, seed, self.tracks.note, self._admit)
+        self.sockets.authorized = self.authorized
+        self.sockets.routes = Routes(self._connect, self._message, self._disconnect)
+        self.surprises: list[str] = []
+        self.signed_out: dict[str, tuple[int, float]] = {}  # user id -> not_before, and when that had been carried out
+        self.working: dict[str, list[Process]] = {}
+        self._faults = faults
+        self._random = Random(f"{seed}:deployment")
+        self._made = made
+        self._tokens: dict[str, Principal] = {}
+        self._wakes: list[asyncio.Event] = []
+        self._tasks: dict[asyncio.Task[None], None] = {}
+
+    def start(self) -> None:
+        """Begin to poll the queues."""
+        self._spawn(self._poll(self.queues.runs, self._made.workers, self._work))
+        self._spawn(self._poll(self.queues.control, 10, self._control))
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return EPOCH_S + self.loop.time()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run waits or any process lives."""
+        return bool(self.queues.runs.messages or self.tracks.alive)
+
+    # Tokens.
+
+    def token(self, user: str) -> str:
+        """A fresh access token."""
+        now = int(self.now())
+        claims = {"iss": ISSUER, "sub": user, "sid": user, "iat": now, "exp": now + self._made.token_life_s}
+        token = f"token{len(self._tokens) + 1}"
+        self._tokens[token] = principal.of_claims(claims)
+        return token
+
+    def sign_out(self, user: str) -> None:
+        """What the auth service says to the control queue."""
+        said = {"iss": ISSUER, "sub": user, "not_before": int(self.now())}
+        self.queues.control.send(json.dumps({"revoke": said}), self.loop.time())
+        self._arrived()
+
+    def authorized(self, socket: Socket, slack_s: float) -> bool:
+        """Whether a socket may still be sent events; what is under way takes `slack_s`."""
+        row = self.database.at(_serialize(keys.connection(socket.who.user, socket.connection_id)))
+        expires = int(row["token_exp"]["N"]) if row is not None else self.now()
+        not_before, since = self.signed_out.get(socket.who.user, (0, self.now()))
+        revoked = socket.who.issued_at <= not_before and self.now() > since + slack_s
+        return not revoked and self.now() <= expires + self.limits.token_grace_s + slack_s
+
+    def _admit(self, token: str) -> Principal | None:
+        who = self._tokens.get(token)
+        return who if who is not None and who.expires_at > self.now() else None
+
+    def _verify(self, token: str) -> Principal:
+        who = self._admit(token)
+        if who is None:
+            raise TokenRejected("expired")
+        return who
+
+    # The routes.
+
+    async def _connect(self, request: SocketRequest) -> bool:
+        process, seams = self._process("connect")
+        step = functools.partial(relay.connect, storage=seams.storage, schedule=seams.schedule, limits=self.limits)
+        try:
+            await process.serve(process.run(step, request))
+        except TokenRejected:
+            return False
+        except (Crashed, Unavailable):
+            raise InvocationFailed from None
+        return True
+
+    async def _message(self, request: SocketRequest) -> bytes | None:
+        process, seams = self._process("message")
+        step = functools.partial(
+            relay.receive,
+            storage=seams.storage,
+            dispatch=seams.dispatch,
+            gateway=seams.gateway,
+            verify=self._verify,
+            agents={_AGENT},
+            limits=self.limits,
+        )
+        try:
+            return await process.serve(
+                process.run(replies.respond, cast("replies.Step", step), request, seams.gateway, now=self.now)
+            )
+        except Crashed:
+            raise InvocationFailed from None
+        except Exception as error:  # noqa: BLE001 (as edge does)
+            self._surprised(process, error)
+            return replies.internal(request, now=self.now)
+
+    async def _disconnect(self, request: SocketRequest) -> None:
+        process, seams = self._process("disconnect")
+        try:
+            await process.serve(process.run(relay.disconnect, request, storage=seams.storage))
+        except (Crashed, Unavailable):
+            return  # nobody hears the answer
+
+    # The queues.
+
+    async def _poll(self, queue: Queue, at_once: int, handle: Any) -> None:
+        """Lambda's poller: hand out what is visible, as long as there is room."""
+        wake = asyncio.Event()
+        self._wakes.append(wake)
+        busy = [0]
+
+        async def attend(message: Message) -> None:
+            try:
+                await handle(message, message.handle)
+            finally:
+                busy[0] -= 1
+                wake.set()
+
+        while True:
+            wake.clear()
+            while busy[0] < at_once and (message := queue.receive(self.loop.time())):
+                busy[0] += 1
+                self._spawn(attend(message))
+            following = queue.next_at(self.loop.time())
+            try:
+                async with asyncio.timeout_at(following):
+                    await wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _work(self, message: Message, handle: str) -> None:
+        """One record: acknowledged when the worker returns, left in the queue when it raises or dies."""
+        queue = self.queues.runs
+        if self._faults.strike("slow_queue", self._random):
+            await asyncio.sleep(self._random.uniform(0, 20))
+        if self._faults.strike("redelivered", self._random):
+            self.loop.call_later(self._random.expovariate(1 / 5), self._redeliver, handle)
+        process, seams = self._process("worker")
+        record = edge._run_record({"body": message.body, "receiptHandle": handle})
+        if isinstance(record.request, RunRequest):
+            self.working.setdefault(record.request.run_id, []).append(process)
+        runtime = Runtime(self.now, process.sleep, process.uniform, process.run, self.limits)
+        work: Coroutine[Any, Any, None] = relay.execute(
+            record,
+            storage=seams.storage,
+            dispatch=seams.dispatch,
+            gateway=seams.gateway,
+            agents={_AGENT: lambda: Answering(process)},
+            runtime=runtime,
+        )
+        if await self._succeeds(process, work):
+            queue.delete(handle, self.loop.time())
+
+    async def _control(self, message: Message, handle: str) -> None:
+        process, seams = self._process("control")
+        control = Control(
+            storage=seams.storage, schedule=seams.schedule, gateway=seams.gateway, limits=self.limits, now=self.now
+        )
+        order = edge._order({"body": message.body})
+        if await self._succeeds(process, process.run(control.act, order)):
+            self.queues.control.delete(handle, self.loop.time())
+            if isinstance(order, Revocation):
+                self.signed_out[principal.user_id(order.issuer, order.subject)] = (order.not_before, self.now())
+
+    async def _succeeds(self, process: Process, work: Coroutine[Any, Any, None]) -> bool:
+        try:
+            await process.serve(work)
+        except (Crashed, RunUnfinished, Unavailable) as error:
+            self.tracks.note(process.name, f"unfinished: {error}")
+            return False
+        except Exception as error:  # noqa: BLE001 (as edge does)
+            self._surprised(process, error)
+            return False
+        self.tracks.note(process.name, "done")
+        return True
+
+    def _redeliver(self, handle: str) -> None:
+        self.queues.runs.release(handle, self.loop.time())
+        self._arrived()
+
+    # Processes.
+
+    def _process(self, kind: str) -> tuple[Process, Seams]:
+        process = self.tracks.process(kind)
+        table = Table(cast("Any", DynamoDB(self.database, process)), "table", now=self.now)
+        queue = cast("Any", SQS(self.queues, process))
+        seams = Seams(
+            storage=Storage(table, limits=self.limits, generation="g"),
+            dispatch=Dispatch(queue, queue=RUNS, dead_letters=DEAD_LETTERS),
+            schedule=Schedule(queue, queue=CONTROL),
+            gateway=Gateway(cast("Any", Management(self.sockets, process))),
+        )
+        return process, seams
+
+    def _surprised(self, process: Process, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        self.tracks.note(process.name, f"SURPRISED by {type(error).__name__}: {error}")
+        self.surprises.append(f"{process.name} raised {type(error).__name__}: {error}")
+
+    def _arrived(self) -> None:
+        for wake in self._wakes:
+            wake.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))

@@ -1,0 +1,125 @@
+"""Ten ways in which delivery was nearly built, or might be broken one day. Each must cost some seed a promise.
+
+A mutant is a text of the package and what stands in its place. When the old text is gone, the mutant must be written
+anew: `test_mutants.py` fails then.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "layers" / "agentsocket" / "python" / "agentsocket"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`old` stands in `module` once; `new` is the fault."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+
+
+def made(mutant: Mutant, folder: Path) -> Path:
+    """A copy of the package with the fault in it; the folder to import it from. Raises ValueError if it cannot be."""
+    copy = folder / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    module = copy / mutant.module
+    text = module.read_text()
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.module} has {text.count(mutant.old)} times: {mutant.old}")
+    module.write_text(text.replace(mutant.old, mutant.new))
+    return folder
+
+
+MUTANTS = [
+    Mutant(
+        "an event is written over whatever is in its slot",
+        "threadlog.py",
+        """        return put(row, when=ABSENT)
+""",
+        """        return put(row)
+""",
+    ),
+    Mutant(
+        "the cursor is written after the log was read",
+        "resuming.py",
+        """    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq)
+    missed = _missed(log, since, limits, max_bytes)
+""",
+        """    missed = _missed(log, since, limits, max_bytes)
+    generation = user.connections.subscribe(connection_id, thread_id, cursor=log.top())
+""",
+    ),
+    Mutant(
+        "an event is pushed before it is in the log",
+        "publishing.py",
+        """        event = await self._runtime.offload(self._log.append,""",
+        """        self._written(build(self.top + 1))
+        self.top -= 1
+        event = await self._runtime.offload(self._log.append,""",
+    ),
+    Mutant(
+        "who has lost a slot does not look at the lease",
+        "threadlog.py",
+        """        if meta.lease_owner != lease.owner:
+""",
+        """        if not meta:
+""",
+    ),
+    Mutant(
+        "a record is acknowledged though the lease was lost",
+        "attempts.py",
+        """    elif unfinished:
+        raise RunUnfinished("this worker may not, or cannot, go on")
+""",
+        """    elif unfinished:
+        return
+""",
+    ),
+    Mutant(
+        "a worker stops at any slot it loses, be it to itself",
+        "threadlog.py",
+        """                if refused.row and (refused.row["owner"],""",
+        """                raise LeaseLost("the slot was taken") from refused
+                if refused.row and (refused.row["owner"],""",
+    ),
+    Mutant(
+        "a run's ending is two writes",
+        "threadlog.py",
+        """                self._table.transact(*operations(seq))
+""",
+        """                first, second = operations(seq)[:2], operations(seq)[2:]
+                self._table.transact(*first)
+                self._table.transact(*second)
+""",
+    ),
+    Mutant(
+        "nobody looks for subscribers after the last event",
+        "pushing.py",
+        """        await self.look()
+        self._ending = True
+""",
+        """        self._ending = True
+""",
+    ),
+    Mutant(
+        "a message that comes twice is not queued again",
+        "relay.py",
+        """    if run.state == "accepted":
+""",
+        """    if run.state == "accepted" and not accepted.duplicate:
+""",
+    ),
+    Mutant(
+        "a thread's tombstone is not looked at",
+        "storage.py",
+        """        if item is None or "deleted_at" in item:
+            raise""",
+        """        if item is None:
+            raise""",
+    ),
+]
