@@ -9,10 +9,14 @@ import boto3
 import pytest
 
 from agentsocket.agents import Report, Text
+from agentsocket.contents import Line
 from agentsocket.errors import Disconnect, NotFound, RunUnfinished, Unavailable
 from agentsocket.inputs import Deletion, RunRecord, RunRequest
 from agentsocket.limits import Limits
+from agentsocket.rows import LogEvent
+from agentsocket.storage import Storage
 from agentsocket.threadlog import Lease
+from tests.conftest import principal_of
 from tests.fakes import Scripted
 from tests.waiting import TIME_FACTOR, until
 from tests.world import World
@@ -81,6 +85,17 @@ async def test_the_other_devices_hear_of_it_once(world, ada, bob):
 
 def said(world):
     return list(world.sockets.posted.items())
+
+
+async def test_who_may_hear_nothing_any_more_does_not_hear_of_it(world, ada, clock):
+    """J2: a socket whose token has expired, and one whose sign-in was ended."""
+    thread = (await answered(world, ada))["thread_id"]
+    world.connect(principal_of("ada", clock, lifetime_s=60), "expired")
+    world.connect(replace(ada, session="ended"), "revoked")
+    world.storage.for_user(ada).connections.revoke(session="ended", not_before=int(clock()))
+    clock.advance(60 + LIMITS.token_grace_s + 1)
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    assert [name for name, frames in said(world) if "thread_deleted" in {frame["type"] for frame in frames}] == []
 
 
 async def test_the_command_sent_again_is_answered_again_and_another_one_is_not(world, ada):
@@ -174,24 +189,56 @@ async def test_a_sweep_waits_for_the_worker_that_writes(world, ada):
     assert rows(SECRET) != []
 
 
-async def test_a_sweep_that_was_cut_short_goes_on(world, ada, dynamodb, clock):
-    """Half of the rows are gone; the record comes again."""
+@pytest.fixture
+def small_pages(table, runtime, ada):
+    """A world whose sweeps take three rows at a time."""
+    limits = replace(LIMITS, sweep_page=3)
+    storage = Storage(table, limits=limits, generation="1")
+    world = World(storage, replace(runtime, limits=limits), Scripted([Text(SECRET), Report()]))
+    world.connect(ada, "a1")
+    return world
+
+
+async def test_a_sweep_that_was_cut_short_goes_on(small_pages, ada, dynamodb, clock):
+    """Some of the rows are gone; the record comes again."""
+    world = small_pages
     thread = (await answered(world, ada))["thread_id"]
     world.say(ada, "a1", "delete_thread", thread_id=thread)
-    record = world.queue.take()
-    refused = [True]
+    record, before, calls = world.queue.take(), len(rows(f"THREAD#{thread}")), []
 
-    def refuse_once(**_kwargs):
-        if refused:
-            refused.pop()
+    def refuse_the_second(**_kwargs):
+        calls.append(True)
+        if len(calls) == 2:
             raise Unavailable("not now")
 
-    dynamodb.meta.events.register("before-call.dynamodb.BatchWriteItem", refuse_once)
+    dynamodb.meta.events.register("before-call.dynamodb.BatchWriteItem", refuse_the_second)
     with pytest.raises(Unavailable):
         await world.work(record)
+    assert 2 < len(rows(f"THREAD#{thread}")) < before
     clock.advance(LIMITS.lease_s + 1)
     await world.work(record)
     assert rows(SECRET) == []
+    assert len(rows(f"THREAD#{thread}")) == 2  # the tombstone, and the empty head
+
+
+async def test_a_sweep_of_many_pages_renews_what_it_holds(small_pages, ada, clock):
+    world = small_pages
+    thread = (await answered(world, ada))["thread_id"]
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    offload, pages = world.runtime.offload, []
+
+    async def slow(function, *args, **kwargs):
+        if function.__name__ == "sweep":
+            pages.append(True)
+            clock.advance(LIMITS.renew_every_s)
+        return await offload(function, *args, **kwargs)
+
+    world.runtime = replace(world.runtime, offload=slow)
+    before = len(world.queue.hidden)
+    await world.work()
+    assert rows(SECRET) == []
+    assert len(pages) > 3
+    assert world.queue.hidden[before:] == [LIMITS.visibility_s] * len(pages)
 
 
 async def test_a_long_sweep_keeps_its_lease_and_its_record(storage, runtime, ada, clock):
@@ -226,13 +273,72 @@ async def test_what_has_expired_goes_too(world, ada, clock):
     assert rows("EVENT#") == []
 
 
-async def test_the_question_goes_also_when_its_events_are_long_gone(world, ada, clock, dynamodb):
-    """The transcript names its runs: the log forgets after a day."""
+async def test_a_question_that_never_came_into_the_queue_goes_too(world, ada):
+    """Accepted, and the queue did not answer: neither log nor transcript knows of it."""
     thread = (await answered(world, ada))["thread_id"]
-    for row in rows("EVENT#"):
-        dynamodb.delete_item(TableName="agentsocket", Key={name: row[name] for name in ("PK", "SK")})
-    await world.work(RunRecord(Deletion(ada.user, thread, "c9"), "receipt"))
+    unsent = world.send(ada, "a1", SECRET, message_id="m2", thread_id=thread)
+    long = world.send(ada, "a1", SECRET * 2000, message_id="m3", thread_id=thread)
+    world.queue.waiting.clear()
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    await world.work()
     assert rows(SECRET) == []
+    user = world.storage.for_user(ada)
+    assert [user.run(accepted["run_id"]).state for accepted in (unsent, long)] == ["stopped", "stopped"]
+
+
+async def test_the_parts_of_a_question_go_too(world, ada):
+    thread = (await answered(world, ada))["thread_id"]
+    for number, text in ((1, SECRET), (2, " and back")):
+        world.say(ada, "a1", "user_message", content=text, message_id="m2", thread_id=thread, part=number, parts=2)
+    await world.work()
+    world.say(ada, "a1", "delete_thread", thread_id=thread)
+    await world.work()
+    assert rows(SECRET) == []
+    assert rows("PART#") == []
+
+
+async def test_a_message_of_another_thread_stays(world, ada):
+    kept = await answered(world, ada, message_id="m7")
+    gone = await answered(world, ada)
+    world.say(ada, "a1", "delete_thread", thread_id=gone["thread_id"])
+    await world.work()
+    user = world.storage.for_user(ada)
+    assert user.run(kept["run_id"]).content == f"remember: {SECRET}"
+    assert [line.role for line in user.log(kept["thread_id"]).messages(up_to=99, limit=9)] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_redriven_run_ends_with_its_thread(world, ada, clock, begun):
+    """The copy of a failed run came back, its worker died, and the thread was deleted."""
+    failed = world.send(ada, "a1", SECRET, message_id="m1")
+    record = world.queue.take()
+    user = world.storage.for_user(ada)
+    fail(user, failed)
+    redriven = RunRecord(replace(record.request, retry=True), "receipt")
+    again = user.retry(user.run(failed["run_id"]))
+    if begun:
+        start(user, again, Lease("dead", again.run_id, 1), seq=3)
+    world.say(ada, "a1", "delete_thread", thread_id=failed["thread_id"])
+    await world.work(redriven)
+    assert user.run(again.run_id).state == "stopped"
+    assert user.connections.live().running == []
+    clock.advance(LIMITS.lease_s + 1)
+    await world.work()
+    assert rows(SECRET) == []
+
+
+def start(user, run, lease, *, seq):
+    log = user.log(run.thread_id)
+    log.take_lease(lease)
+    opening = LogEvent(seq, f"{run.run_id}.1", run.run_id, 1, b"{}")
+    log.start(run, lease, lambda _seq: [opening], seq=seq, question=Line(run.message_id, "user", ""))
+
+
+def fail(user, accepted):
+    run, lease = user.run(accepted["run_id"]), Lease("w0", accepted["run_id"], 1)
+    start(user, run, lease, seq=1)
+    ending = LogEvent(2, "end", run.run_id, 1, b"{}")
+    user.log(run.thread_id).finish(lease, lambda _seq: [ending], seq=2, outcome="error", answer=None)
 
 
 async def test_a_deletion_is_the_first_one_s(world, ada):

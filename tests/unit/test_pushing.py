@@ -124,6 +124,17 @@ async def test_a_connection_that_falls_far_behind_is_told_to_come_back(world, ad
     assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[-1]["seq"] + 1))
 
 
+async def test_a_slow_one_that_cannot_be_closed_keeps_its_row(world, ada):
+    """Forgotten while it is open, nobody would watch it; its client asks again after 45 s of silence."""
+    world.sockets.busy.add("a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    world.agent = Scripted([*[Thinking(str(number)) for number in range(LIMITS.tail_max_events + 5)], 0.3, Report()])
+    await asyncio.wait_for(world.work(), 10 * TIME_FACTOR)
+    assert world.sockets.closed == []
+    live = world.storage.for_user(ada).connections.live()
+    assert [connection.connection_id for connection in live.connections] == ["a1"]
+
+
 async def test_who_comes_late_to_a_long_run_is_no_slow_consumer(world, ada):
     """What the tail has dropped before it came is the log's to give; its client asks for it."""
     first = world.send(ada, "a1", "hi", message_id="m1")

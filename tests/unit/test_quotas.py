@@ -97,6 +97,7 @@ def test_users_have_buckets_of_their_own(storage, ada, bob):
     [
         (protocol.Ping(), 0),
         (protocol.StopAgent(run_id="r"), 0),
+        (protocol.StopAgent(message_id="m"), 1),
         (protocol.RefreshToken(token="t"), 0),
         (protocol.Unsubscribe(thread_id="t"), 0),
         (protocol.SendMessage(content="c", message_id="m"), 1),
@@ -115,14 +116,15 @@ def test_above_the_limit_a_message_is_refused_and_its_retry_is_not(storage, runt
     """J4: nothing lost; a stop goes through all the while."""
     world = World(storage, replace(runtime, limits=LIMITS), Scripted([Report()]))
     world.connect(ada, "a1")
+    earlier = world.send(ada, "a1", "hi", message_id="m0")
     spent(storage.for_user(ada).quotas)
     with pytest.raises(RateLimited) as refused:
         world.send(ada, "a1", "hi", message_id="m1")
     assert refused.value.temporary
     assert refused.value.retry_after_ms
-    world.say(ada, "a1", "stop_agent", message_id="m0")
+    world.say(ada, "a1", "stop_agent", run_id=earlier["run_id"])
     world.say(ada, "a1", "ping")
-    assert world.queue.waiting == []
+    assert len(world.queue.waiting) == 1
     clock.advance(refused.value.retry_after_ms / 1000)
     assert world.send(ada, "a1", "hi", message_id="m1")["duplicate"] is False
-    assert len(world.queue.waiting) == 1
+    assert len(world.queue.waiting) == 2

@@ -83,6 +83,22 @@ async def test_hello_resumes_ten_threads_and_the_rest_by_snapshot(world, thread,
     assert answers[-1]["reason"] == "limit"
 
 
+async def test_what_hello_may_not_resume_it_does_not_read(world, thread, ada, dynamodb):
+    """A thread beyond the tenth costs no replay that would be thrown away, also when nothing of it was missed."""
+    point = {"thread_id": thread["thread_id"], "epoch": thread["epoch"], "seq": 7}
+    assert [reply["recovered"] for reply in resumed(world, ada, [point] * 11)] == [True] * 10 + [False]
+    reads = []
+    dynamodb.meta.events.register("before-call.dynamodb.Query", lambda **_kwargs: reads.append(True))
+    resumed(world, ada, [point] * 10)
+    ten = len(reads)
+    resumed(world, ada, [point] * 11)
+    assert len(reads) - 2 * ten == 2  # of the snapshot: the tail and the transcript
+
+
+def resumed(world, who, points):
+    return [reply for reply in world.say(who, "a1", "hello", protocol=1, resume=points) if "recovered" in reply]
+
+
 async def test_another_epoch_gets_a_snapshot(world, thread, ada):
     subscribed, snapshot = subscribe(world, ada, "a1", thread, 2, epoch="1.other")
     assert (subscribed["recovered"], subscribed["reason"], subscribed["epoch"]) == (False, "epoch", thread["epoch"])

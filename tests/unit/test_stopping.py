@@ -140,3 +140,15 @@ async def test_a_stop_is_heeded_whenever_it_comes(during):
     ending = await asyncio.wait_for(attempts._answer(events(), publisher, patience, LIMITS), 10 * TIME_FACTOR)
     assert ending == ("stopped", None)
     assert publisher.said == ([] if during == "the agent's work" else ["said"])
+
+
+async def test_a_stop_that_waits_for_its_message_is_soon_forgotten(world, ada, clock):
+    """Every worker of the user reads it; a known run's is kept as long as the run may wait."""
+    user = world.storage.for_user(ada)
+    world.say(ada, "a1", "stop_agent", message_id="early")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.say(ada, "a1", "stop_agent", message_id="m1")
+    clock.advance(LIMITS.early_stop_row_s)
+    assert user.connections.live().stops == {accepted["run_id"]}
+    clock.advance(LIMITS.stop_row_s - LIMITS.early_stop_row_s)
+    assert user.connections.live().stops == frozenset()

@@ -308,6 +308,9 @@ def test_what_two_requests_let_pass_together_is_refused_in_the_end(client, runti
     with pytest.raises(TooLarge):
         world.say(ada, "a1", "user_message", **send_opened)
     assert world.queue.waiting == []
+    row = storage._table.get(keys.uploads(ada.user))
+    assert row is not None
+    assert row["open"] == {}
 
 
 def test_a_user_has_four_messages_under_way_and_no_more(world, ada, bob, clock):
@@ -323,6 +326,16 @@ def test_a_user_has_four_messages_under_way_and_no_more(world, ada, bob, clock):
     assert send(world, bob, 1, message_id="e", connection_id="b1")["missing"] == [2, 3]
     send(world, ada, 2, message_id="a")
     assert send(world, ada, 3, message_id="a")["duplicate"] is False
+    assert send(world, ada, 1, message_id="e")["missing"] == [2, 3]
+
+
+def test_messages_that_were_refused_whole_take_nobody_s_place(world, ada):
+    """Another text under an id that was used before: that never will be accepted."""
+    for name in "abcd":
+        world.send(ada, "a1", "the first one", message_id=name)
+        send(world, ada, 1, message_id=name, texts=("an", "other"))
+        with pytest.raises(IdempotencyConflict):
+            send(world, ada, 2, message_id=name, texts=("an", "other"))
     assert send(world, ada, 1, message_id="e")["missing"] == [2, 3]
 
 

@@ -22,8 +22,13 @@ _TOKEN = "payload.token"  # noqa: S105 (a field's name)
 
 
 def cost(command: protocol.Payload, limits: Limits) -> int:
-    """For how many commands one counts. What ends a run, keeps a socket or renews its token is never held up."""
-    if isinstance(command, protocol.Ping | protocol.StopAgent | protocol.RefreshToken | protocol.Unsubscribe):
+    """For how many commands one counts. What ends a run, keeps a socket or renews its token is never held up.
+
+    But for a stop that may precede its run: that leaves a row which every worker of the user's reads.
+    """
+    if isinstance(command, protocol.StopAgent):
+        return int(command.run_id is UNSET)
+    if isinstance(command, protocol.Ping | protocol.RefreshToken | protocol.Unsubscribe):
         return 0
     if isinstance(command, protocol.Subscribe) or (isinstance(command, protocol.Hello) and command.resume):
         return limits.replay_cost
@@ -115,8 +120,8 @@ def delete_thread(
 def _tell_others(news: protocol.Payload, request: SocketRequest, *, user: UserStorage, gateway: Gateway) -> None:
     """The user's other connections hear of it, as far as they can be reached."""
     frame = frames.frame(news, frame_id=user.new_id(), now=user.now()).encode()
-    for connection in user.connections.live().connections:
-        if connection.live and connection.connection_id != request.connection_id:
+    for connection in user.connections.listening():
+        if connection.connection_id != request.connection_id:
             gateway.post(connection.connection_id, frame)
 
 

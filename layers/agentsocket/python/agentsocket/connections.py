@@ -125,6 +125,12 @@ class Connections:
         """What goes on for the user just now: every row of it, read consistently."""
         return Live.of(self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.LIVE)))
 
+    def listening(self) -> list[Connection]:
+        """Who may be told something just now."""
+        live = self.live()
+        entitled = (each for each in live.connections if each.live and not live.revoked(each))
+        return [each for each in entitled if not self._expired(each.token_exp)]
+
     def count_check(self, connection_id: str, number: int) -> None:
         """The look at a socket before `number` has been taken, and `number` arranged. A row that is gone stays gone."""
         try:

@@ -70,12 +70,11 @@ class Contents:
         ]
         return [put(row) for row in (head, *rows)]
 
-    def transcribe(self, seq: int, line: Line, run_id: str) -> list[Operation]:
-        """The writes that put a message of that run into the transcript, and keep its text."""
+    def transcribe(self, seq: int, line: Line) -> list[Operation]:
+        """The writes that put a message into the transcript, and keep its text."""
         long = self.is_long(line.content)
         row = {
             **keys.message(self._partition, seq),
-            "run_id": run_id,
             "message_id": line.message_id,
             "role": line.role,
             "content": texts.preview(line.content, self._limits.preview_bytes) if long else line.content,

@@ -16,7 +16,7 @@ from agentsocket.runs import OPEN
 from agentsocket.table import PRESENT, Item, Operation, Table, delete, put, update
 from agentsocket.threadlog import Lease
 
-_UNSAID: dict[str, Any] = {"content": "", "content_bytes": 0, "sha256": "", "context": "{}"}
+_UNSAID: dict[str, Any] = {"content": "", "content_bytes": 0, "sha256": "", "digest": "", "context": "{}"}
 _LEASE = ("lease_owner", "lease_run", "lease_until", "unreleased_since")
 
 
@@ -61,12 +61,27 @@ class Erasure:
             mine = Attr("lease_owner").eq(owner)
             self._write(update(keys.meta(self._partition), sets={}, removes=_LEASE, when=mine))
 
+    def forget_runs(self, start: Item | None = None) -> Item | None:
+        """End the runs of the thread, also those that never came into the queue, and forget their texts.
+
+        One page of the user's runs after the key `start`; where the next begins, None at the end.
+        """
+        runs = Key("SK").begins_with(keys.RUN)
+        page = self._table.query(keys.user(self._user), runs, limit=self._limits.sweep_page, start=start)
+        for run in (run for run in page.items if run["thread_id"] == self._thread_id):
+            self.end_run(run["run_id"])
+            forgotten = update(
+                keys.run(self._user, run["run_id"]), sets=_UNSAID, removes=["part_digests"], when=PRESENT
+            )
+            self._write(forgotten)
+            numbers = range(1, len(run.get("part_digests", ())) + 1)
+            self._table.remove([keys.part(self._user, run["message_id"], number) for number in numbers])
+        return page.next
+
     def sweep(self) -> bool:
-        """Remove a page of the thread's rows, and the texts of the runs they name. False when none are left."""
+        """Remove a page of the thread's log and transcript. False when nothing is left of them."""
         but_meta = Key("SK").lt(keys.META)
         found = self._table.query(self._partition, but_meta, limit=self._limits.sweep_page, expired=True).items
-        for run_id in {row["run_id"] for row in found if "run_id" in row}:
-            self._write(update(keys.run(self._user, run_id), sets=_UNSAID, when=PRESENT))
         self._table.remove([_key(row) for row in found])
         return bool(found)
 

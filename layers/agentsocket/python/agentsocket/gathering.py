@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import UNSET
 
 from agentsocket import protocol
-from agentsocket.errors import BadRequest
+from agentsocket.errors import BadRequest, IdempotencyConflict
 from agentsocket.storage import Accepted, UserStorage
 from agentsocket.uploads import NewMessage, Part
 
@@ -25,7 +25,11 @@ def accept(
     if arrival.message is None:
         missing = list(arrival.missing)
         return protocol.PartAccepted(message_id=message.message_id, part=part.number, parts=part.parts, missing=missing)
-    accepted = user.accept(arrival.message)
+    try:
+        accepted = user.accept(arrival.message)
+    except IdempotencyConflict:  # and so it will stay: its place is another's
+        user.uploads.close(message.message_id)
+        raise
     user.uploads.close(message.message_id)
     return accepted
 

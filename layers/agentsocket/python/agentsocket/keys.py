@@ -15,6 +15,7 @@ BY_ACTIVITY = "by_activity"
 LIVE = "LIVE#"
 CONNECTION = LIVE + "CONN#"
 THREAD = "THREAD#"
+RUN = "RUN#"
 REVOKED = LIVE + "REVOKED#"
 STOP = LIVE + "STOP#"
 RUNNING = LIVE + "RUN#"
@@ -86,7 +87,7 @@ def stop(u: str, run: str) -> Key:
 
 
 def run(u: str, run: str) -> Key:
-    return _key(user(u), f"RUN#{_checked(run)}")
+    return _key(user(u), RUN + _checked(run))
 
 
 def thread(u: str, thread_id: str) -> Key:

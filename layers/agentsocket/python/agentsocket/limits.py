@@ -88,6 +88,7 @@ class Limits:
     connection_row_s: int = 130 * MINUTE_S
     run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
     stop_row_s: int = 60 * MINUTE_S
+    early_stop_row_s: int = 2 * MINUTE_S  # a stop whose message has not come: it is a step behind, or never comes
     deleted_row_s: int = 60 * MINUTE_S  # longer than a run that was under way may last
     tombstone_s: int = 30 * DAY_S  # as long as a message's retry may come
     run_pointer_s: int = 60 * MINUTE_S

@@ -93,7 +93,7 @@ class Subscribers:
         deleted = self._run.thread_id in live.deleted
         listening = [c for c in live.connections if c.live and not live.revoked(c) and not deleted]
         following = {c.connection_id: c for c in listening if self._generation(c)}
-        for connection_id in self._lanes.keys() - following.keys():
+        for connection_id in [name for name in self._lanes if name not in following]:
             self._left.add(connection_id)
             self._end(self._lanes.pop(connection_id))
         for connection in following.values():
@@ -195,10 +195,11 @@ class Subscribers:
         """End a connection that does not keep up: its client resumes on another, from the log."""
         _logger.info("slow consumer", extra={"connection_id": lane.connection_id})
         async with self._posting:
-            await self._runtime.offload(
+            ended: Delivery = await self._runtime.offload(
                 dismiss, self._gateway, lane.connection_id, _TOO_SLOW, now=self._runtime.clock()
             )
-        await self._runtime.offload(self._user.connections.forget, lane.connection_id)
+        if ended != "throttled":  # forgotten while it is open, nobody would watch it
+            await self._runtime.offload(self._user.connections.forget, lane.connection_id)
 
     def _end(self, lane: _Lane) -> None:
         if lane.task is None:

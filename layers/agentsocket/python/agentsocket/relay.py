@@ -190,11 +190,11 @@ async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, run
     if run is None:
         _logger.error("a run without a row", extra={"run_id": request.run_id})
         return None
+    if run.state == "failed" and request.retry:
+        run = cast(Run, await runtime.offload(user.retry, run))
     if deleted:
         await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id)
         return None
-    if run.state == "failed" and request.retry:
-        run = cast(Run, await runtime.offload(user.retry, run))
     if run.terminal:
         await attempts.push_ending(run, user, gateway, runtime)
         return None

@@ -72,6 +72,8 @@ def _start_over(
 
 def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:
     """Everything after `since`, or why it cannot be had. Two reads, however long the thread is."""
+    if max_bytes <= 0:
+        return "limit"
     top = log.meta().top
     if top - since.seq > limits.log_max_events:
         return "trimmed"

@@ -193,7 +193,7 @@ class Run:
     @classmethod
     def of(cls, item: Item) -> Run:
         return cls(
-            run_id=item["SK"].removeprefix("RUN#"),
+            run_id=item["SK"].removeprefix(keys.RUN),
             thread_id=item["thread_id"],
             message_id=item["message_id"],
             state=item["state"],

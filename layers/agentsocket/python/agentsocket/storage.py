@@ -173,7 +173,8 @@ class UserStorage:
             raise NotFound("no such run", field="payload.run_id")
         if item is not None and Run.of(item).terminal:
             raise NotStoppable("the run has ended")
-        self._table.write(put({**keys.stop(self._user, run_id), "expires_at": self._expiry(self._limits.stop_row_s)}))
+        lifetime = self._limits.early_stop_row_s if item is None else self._limits.stop_row_s
+        self._table.write(put({**keys.stop(self._user, run_id), "expires_at": self._expiry(lifetime)}))
 
     def accept(self, message: NewMessage) -> Accepted:
         """Make the run of a message exist, once (delivery.md, Accept).
@@ -213,9 +214,10 @@ class UserStorage:
         if existing is None:
             raise Unavailable("the message met another one: send it again")
         run = Run.of(existing)
+        accepted = self.again(run, duplicate=existing["accept_id"] != mine["accept_id"])
         if run.digest != message.digest or message.thread_id not in (None, run.thread_id):
             raise IdempotencyConflict("this message_id was used for another message", field="payload.message_id")
-        return self.again(run, duplicate=existing["accept_id"] != mine["accept_id"])
+        return accepted
 
     def again(self, run: Run, *, duplicate: bool = True) -> Accepted:
         """A run that is there already, as the answer to its message. Raises NotFound when its thread was deleted."""

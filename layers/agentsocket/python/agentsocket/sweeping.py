@@ -27,12 +27,17 @@ async def sweep(
     renewed_at = runtime.clock()
     try:
         taken = await offload(log.take_lease, lease)
-        while await offload(erasure.sweep):
+        page, rows_left = await offload(erasure.forget_runs), True
+        while page is not None or rows_left:
             begun = runtime.clock()
             if begun - renewed_at >= limits.renew_every_s:
                 await offload(dispatch.hide, record, limits.visibility_s)
                 await offload(log.renew_lease, lease, top=taken.top)
                 renewed_at = begun
+            if page is not None:
+                page = await offload(erasure.forget_runs, page)
+            else:
+                rows_left = await offload(erasure.sweep)
         await offload(erasure.finish, lease)
     except LeaseHeld as held:
         await offload(dispatch.hide, record, math.ceil(held.remaining_s))

@@ -126,7 +126,7 @@ class ThreadLog:
                 put(self._pointer(run)),
                 *(self._put_event(event, lease) for event in events_at(at)),
             ]
-            return own if run.attempts else [*own, *self.contents.transcribe(at, question, lease.run_id)]
+            return own if run.attempts else [*own, *self.contents.transcribe(at, question)]
 
         try:
             return self._transact(lease, operations, seq=seq, done=lambda found: found.attempts == lease.attempt)
@@ -166,7 +166,7 @@ class ThreadLog:
             removes = ["lease_owner", "lease_run", "lease_until", "unreleased_since"]
             return [
                 *(self._put_event(event, lease) for event in events),
-                *(self.contents.transcribe(events[-1].seq, answer, lease.run_id) if answer else []),
+                *(self.contents.transcribe(events[-1].seq, answer) if answer else []),
                 update(keys.run(self._user, lease.run_id), sets=ended, when=mine),
                 update(
                     keys.meta(self._partition),

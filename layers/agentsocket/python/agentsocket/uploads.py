@@ -217,6 +217,7 @@ class Uploads:
             return Arrival(missing=tuple(sorted(set(numbers) - here)))
         content = "".join(row["content"] for row in found)
         if len(content.encode()) > self._limits.max_content_bytes:
+            self.close(message_id)
             raise self._too_large()
         digests = tuple(row["digest"] for row in found)
         return Arrival(message=replace(part.message, content=content, part_digests=digests))
