@@ -1,7 +1,8 @@
 """The worker's `app.py` with an agent that does what its question says; everything else in it is the deployed code's.
 
 The question is what `scripts.script` makes: a JSON list of steps. Anything else goes to the agent that is deployed.
-Each attempt writes down in which process it goes on. `scripts.scripted` ships this, and it is imported there only.
+Each attempt writes down in which process it goes on, and when it does so no more. `scripts.scripted` ships this with
+`started.py`, and it is imported there only.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from agentsocket import edge, relay, wiring
 from agentsocket.agents import AgentEvent, Failed, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
 from agentsocket.agents.catalog import AGENTS, DEFAULT
 from agentsocket.inputs import RunRecord
+from tests.integration.started import started
 
 storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(dead_letters=True), wiring.gateway()
 runtime = wiring.runtime()
@@ -25,13 +28,22 @@ runtime = wiring.runtime()
 PROCESSES = Path(__file__).with_name("processes").read_text()
 
 
+def note(run_id: str, what: str) -> None:
+    """Write down what this process does with a run from now on: a line that `scripts.Processes` reads."""
+    with (Path(PROCESSES) / run_id).open("a") as file:
+        file.write(f"{what} {os.getpid()} {started(os.getpid())}\n")
+
+
 class Scripted:
-    """Plays the steps of its question."""
+    """Plays the steps of its question. `begun` collects the runs that this invocation has begun."""
+
+    def __init__(self, begun: list[str]) -> None:
+        self._begun = begun
 
     async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Yields what the steps say; a report at the end."""
-        with (Path(PROCESSES) / turn.run_id).open("a") as file:
-            file.write(f"{os.getpid()}\n")
+        self._begun.append(turn.run_id)
+        note(turn.run_id, "begun")
         if not turn.text.startswith("[["):
             async for event in AGENTS[DEFAULT]().run(turn):
                 yield event
@@ -86,5 +98,10 @@ class Scripted:
 
 @edge.queue
 async def handler(record: RunRecord) -> None:
-    agents = {DEFAULT: Scripted}
-    await relay.execute(record, storage=storage, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime)
+    begun: list[str] = []
+    agents = {DEFAULT: partial(Scripted, begun)}
+    try:
+        await relay.execute(record, storage=storage, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime)
+    finally:
+        for run_id in begun:
+            note(run_id, "over")

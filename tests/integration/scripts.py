@@ -12,13 +12,16 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.integration.breaking import replaced
 from tests.integration.deployment import Deployment
+from tests.integration.started import started
 from tests.waiting import until
 
 APP = Path(__file__).with_name("scripted_app.py")
+STARTED = Path(__file__).with_name("started.py")
 
 Step = list[object]
 
@@ -62,6 +65,15 @@ def crash() -> Step:
     return ["crash"]
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Where an attempt went on: its process, when that began, and whether the process has left the run since."""
+
+    pid: int
+    since: str
+    over: bool
+
+
 class Processes:
     """The worker's processes, as the runs' attempts say which they are."""
 
@@ -70,18 +82,37 @@ class Processes:
 
     def of(self, run_id: str) -> list[int]:
         """A process id for each attempt whose agent has begun, in order. One that is warm serves several runs."""
-        said = self._folder / run_id
-        return [int(line) for line in said.read_text().splitlines()] if said.exists() else []
+        return [attempt.pid for attempt in self._attempts(run_id)]
 
     async def kill(self, run_id: str, attempt: int = 1, *, within_s: float = 30) -> float:
-        """SIGKILL to the process of this attempt, once it has begun. Returns when, in seconds of the wall clock."""
+        """SIGKILL to the process of this attempt, once it has begun. Returns when, in seconds of the wall clock.
+
+        Raises ProcessLookupError when the attempt is over, or its process is gone: whoever has that number now may be
+        serving another run, or be no worker at all.
+        """
         await until(lambda: len(self.of(run_id)) >= attempt, within_s=within_s)
-        os.kill(self.of(run_id)[attempt - 1], signal.SIGKILL)
+        there = self._attempts(run_id)[attempt - 1]
+        if there.over:
+            raise ProcessLookupError(f"attempt {attempt} of run {run_id} is over: process {there.pid} is not killed")
+        if started(there.pid) != there.since:
+            raise ProcessLookupError(f"process {there.pid} of attempt {attempt} of run {run_id} is gone")
+        os.kill(there.pid, signal.SIGKILL)
         return time.time()
+
+    def _attempts(self, run_id: str) -> list[Attempt]:
+        said = self._folder / run_id
+        lines = said.read_text().splitlines() if said.exists() else []
+        found = []
+        for number, line in enumerate(lines):
+            what, pid, since = line.split(" ", 2)
+            if what == "begun":
+                found.append(Attempt(int(pid), since, f"over {pid} {since}" in lines[number:]))
+        return found
 
 
 @contextmanager
 def scripted(deployment: Deployment, folder: Path) -> Iterator[Processes]:
     """The worker's agent plays scripts for the length of the block. `folder` is for what its processes say."""
-    with replaced(deployment, "worker", {"app.py": APP.read_text(), "processes": str(folder)}):
+    files = {"app.py": APP.read_text(), "tests/integration/started.py": STARTED.read_text(), "processes": str(folder)}
+    with replaced(deployment, "worker", files):
         yield Processes(folder)

@@ -17,7 +17,7 @@ from agentsocket_client import Client, Limits, ResumePoint
 from tests.integration.hearing import PATIENCE_S, events, first, heard, log_of, rows_of, text_of
 from tests.integration.linking import Line, line
 from tests.integration.scripts import say, script, scripted, think, wait_for
-from tests.simulation import history, stories
+from tests.simulation import history, staging, stories
 from tests.simulation.playing import Play
 from tests.simulation.tables import Rows
 from tests.waiting import TIME_FACTOR
@@ -95,14 +95,15 @@ async def played_out(story, deployment, processes):
             stage.lines[device] = await lines.enter_async_context(line(deployment.url))
         play = Play(story, stage, prefix=f"{story.name}-", tell=stage.said.append)
         play.quiet = True
-        async with asyncio.timeout(SETTLE_S * 2):
-            await play.run()
         try:
+            async with asyncio.timeout(SETTLE_S * 2):
+                await play.run()
             found = await settled(play, stage)
             found += [*play.wrong, *judged(play, stage)]
         finally:
+            failed = await stage.end()
             await play.end()
-    return found
+    return found + failed
 
 
 async def settled(play, stage):
@@ -142,7 +143,8 @@ def judged(play, stage):
     play.history.stop_delay_ms = int(1000 * TIME_FACTOR)
     for device in play.devices.values():
         device.seen.present = device.open
-    return [*history.violations(play.history), *left_in(play, stage)]
+    done = staging.violations(play.story, play.history, prefix=f"{play.story.name}-", connections=stage.connections)
+    return [*history.violations(play.history), *left_in(play, stage), *done]
 
 
 class Stage:
@@ -153,7 +155,7 @@ class Stage:
         self.said: list[str] = []
         self._name, self._deployment, self._processes = name, deployment, processes
         self._kills: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: list[asyncio.Task[object]] = []
 
     def client(self, device: str, user: str, resume: Sequence[ResumePoint]) -> Client:
         url = self.lines[device].url
@@ -161,12 +163,16 @@ class Stage:
         return client
 
     def cut(self, device: str) -> None:
-        self._begin(self.lines[device].cut())
+        self._begin(f"cut {device}", self.lines[device].cut())
+
+    def connections(self, device: str) -> int:
+        """How many the device has had."""
+        return self.lines[device].opened
 
     def kill(self, user: str, message_id: str) -> None:
         run_id = keys.run_id(self._deployment.user_id(self._person(user)), message_id)
         self._kills[run_id] = self._kills.get(run_id, 0) + 1
-        self._begin(self._processes.kill(run_id, self._kills[run_id]))
+        self._begin(f"kill {message_id}", self._processes.kill(run_id, self._kills[run_id]))
 
     def sign_out(self, user: str) -> None:
         self._deployment.logout(self._deployment.token(self._person(user)))
@@ -189,7 +195,13 @@ class Stage:
     def _person(self, user: str) -> str:
         return f"{self._name}-{user}"
 
-    def _begin(self, work) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self, what, work) -> None:
+        self._tasks.append(asyncio.create_task(work, name=what))
+
+    async def end(self) -> list[str]:
+        """What it was told to do and has not done by now, as sentences."""
+        for task in self._tasks:
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
+        named = zip((task.get_name() for task in self._tasks), ends, strict=True)
+        return [f"the stage failed: {what}: {end!r}" for what, end in named if isinstance(end, BaseException)]

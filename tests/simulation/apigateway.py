@@ -147,8 +147,9 @@ class ApiGateway:
         socket = Socket(f"{device}-{len(self.sockets) + 1}=", who, self)
         self.sockets[socket.connection_id] = socket
         try:
-            allowed = await self.routes.connect(SocketRequest(who, socket.connection_id))
-        except InvocationFailed:
+            async with asyncio.timeout(INTEGRATION_S):
+                allowed = await self.routes.connect(SocketRequest(who, socket.connection_id))
+        except (InvocationFailed, TimeoutError):
             raise Interrupted("the server answered HTTP 500") from None
         if not allowed:
             raise Refused(403)

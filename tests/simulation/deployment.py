@@ -66,10 +66,11 @@ class Deployment:
         self.tracks = Tracks(loop, faults, seed)
         self.database = Database()
         self.queues = Queues(loop.time, self._arrived)
-        self.sockets = ApiGateway(loop, faults, seed, self.tracks.note, self._admit)
+        self.sockets = ApiGateway(loop, faults, seed, self.tracks.note, self.admit)
         self.sockets.authorized = self.authorized
         self.sockets.routes = Routes(self._connect, self._message, self._disconnect)
         self.surprises: list[str] = []
+        self.leaving: dict[str, int] = {}  # user id -> not_before of the last sign-out, carried out or not
         self.signed_out: dict[str, tuple[int, float]] = {}  # user id -> not_before, and when that had been carried out
         self.working: dict[str, list[Process]] = {}
         self._faults = faults
@@ -89,6 +90,10 @@ class Deployment:
         return EPOCH_S + self.loop.time()
 
     @property
+    def token_life_s(self) -> int:
+        return self._made.token_life_s
+
+    @property
     def busy(self) -> bool:
         """Whether a run waits or any process lives."""
         return bool(self.queues.runs.messages or self.tracks.alive)
@@ -106,8 +111,13 @@ class Deployment:
     def sign_out(self, user: str) -> None:
         """What the auth service says to the control queue."""
         said = {"iss": ISSUER, "sub": user, "not_before": int(self.now())}
+        self.leaving[principal.user_id(ISSUER, user)] = int(self.now())
         self.queues.control.send(json.dumps({"revoke": said}), self.loop.time())
         self._arrived()
+
+    def unrevoked(self) -> list[str]:
+        """The users whose last sign-out has not been carried out."""
+        return [user for user, since in self.leaving.items() if self.signed_out.get(user, (-1, 0.0))[0] < since]
 
     def authorized(self, socket: Socket, slack_s: float) -> bool:
         """Whether a socket may still be sent events; what is under way takes `slack_s`."""
@@ -117,12 +127,13 @@ class Deployment:
         revoked = socket.who.issued_at <= not_before and self.now() > since + slack_s
         return not revoked and self.now() <= expires + self.limits.token_grace_s + slack_s
 
-    def _admit(self, token: str) -> Principal | None:
+    def admit(self, token: str) -> Principal | None:
+        """Whose token it is; None for one that is not good (any more)."""
         who = self._tokens.get(token)
         return who if who is not None and who.expires_at > self.now() else None
 
     def _verify(self, token: str) -> Principal:
-        who = self._admit(token)
+        who = self.admit(token)
         if who is None:
             raise TokenRejected("expired")
         return who
@@ -227,7 +238,9 @@ class Deployment:
         if await self._succeeds(process, process.run(control.act, order)):
             self.queues.control.delete(handle, self.loop.time())
             if isinstance(order, Revocation):
-                self.signed_out[principal.user_id(order.issuer, order.subject)] = (order.not_before, self.now())
+                user = principal.user_id(order.issuer, order.subject)
+                if order.not_before > self.signed_out.get(user, (-1, 0.0))[0]:  # a standard queue keeps no order
+                    self.signed_out[user] = (order.not_before, self.now())
 
     async def _succeeds(self, process: Process, work: Coroutine[Any, Any, None]) -> bool:
         try:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agentsocket_client import Client
-from agentsocket_client.errors import AgentSocketError, ClientClosed, CommandFailed
+from agentsocket_client.errors import AgentSocketError, ClientClosed, CommandFailed, Damaged
 from agentsocket_client.frames import ResumePoint
 from tests.simulation import history
 from tests.simulation.history import Accepted, History, Seen
 from tests.simulation.order import Frame
 
 _AGAIN_S = 1.0
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _refuses(frame: Frame) -> bool:
+    return bool(frame["type"] == "error" and frame["payload"].get("code") == "not_found")
 
 
 class SignedOut(Exception):
@@ -53,11 +62,21 @@ class Record:
     history: History = field(default_factory=History)
     wrong: list[str] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # somebody was given something
+    now_ms: Callable[[], int] = _now_ms  # the server's clock
     _labels: dict[str, str] = field(default_factory=dict)
 
     def label(self, thread_id: str) -> str:
         """A thread for people: ids are random."""
         return self._labels.setdefault(thread_id, f"thread {len(self._labels) + 1}")
+
+    def thread_of(self, user: str, message_id: str) -> str | None:
+        """The thread that a message was accepted in, by whichever device."""
+        mine = (each for each in self.history.accepted if (each.user, each.message_id) == (user, message_id))
+        return next((each.thread_id for each in mine), None)
+
+    def is_foreign(self, user: str, thread_id: str) -> bool:
+        """Whether the thread is somebody else's."""
+        return any(each.thread_id == thread_id and each.user != user for each in self.history.accepted)
 
 
 class Device:
@@ -136,6 +155,8 @@ class Device:
 
     def _note(self, client: Client, frame: Frame) -> None:
         thread_id = str(frame.get("thread_id") or frame["payload"].get("thread_id", ""))
+        if _refuses(frame) and self._record.is_foreign(self.seen.user, thread_id):
+            return  # the client has asked once more, and is told no once more
         epoch = None
         with contextlib.suppress(KeyError):
             epoch = client.position(thread_id)["epoch"]
@@ -165,7 +186,7 @@ class Device:
         is_gone = thread_id in self._record.history.deleted
         said = await self._insist(
             lambda client: client.send_message(text, thread_id=thread_id, message_id=message_id),
-            done={"not_found"} if thread_id in self._record.history.doomed else set(),
+            gone=lambda: self._is_doomed(thread_id or self._record.thread_of(self.seen.user, message_id)),
         )
         if said is None:
             return None
@@ -179,15 +200,25 @@ class Device:
 
     async def stop(self, message_id: str) -> None:
         """Stop the run of a message; one that has ended cannot be."""
+        past = self._record.history
         reply = await self._insist(
-            lambda client: client.command("stop_agent", {"message_id": message_id}), done={"not_stoppable"}
+            lambda client: client.command("stop_agent", {"message_id": message_id}),
+            gone=lambda: self._is_doomed(self._record.thread_of(self.seen.user, message_id)),
+            unless={"not_stoppable"},
         )
-        if reply is not None:
-            self._record.history.stopped_at.setdefault(reply["payload"]["run_id"], reply["timestamp"])
+        if reply == "not_stoppable":
+            past.unstoppable.setdefault(message_id, self._record.now_ms())
+        elif isinstance(reply, dict):
+            past.stopped_at.setdefault(reply["payload"]["run_id"], reply["timestamp"])
 
     async def subscribe(self, thread_id: str) -> None:
         is_gone = thread_id in self._record.history.deleted
-        if await self._insist(lambda client: client.subscribe(thread_id), done={"not_found"}) is not None:
+        if self._record.is_foreign(self.seen.user, thread_id):
+            if await self._insist(lambda client: client.subscribe(thread_id), gone=lambda: True) is not None:
+                self._record.wrong.append(f"{self.seen.name} could follow somebody else's thread {thread_id}")
+            return
+        follow = self._insist(lambda client: client.subscribe(thread_id), gone=lambda: self._is_doomed(thread_id))
+        if await follow is not None:
             self.seen.follows.add(thread_id)
             if is_gone:
                 self._record.wrong.append(f"{self.seen.name} could follow thread {thread_id}, which was deleted")
@@ -198,17 +229,33 @@ class Device:
             self._unfollow(thread_id)
             return True
 
-        await self._insist(leave, done={"not_found"})
+        await self._insist(leave, gone=lambda: self._is_doomed(thread_id))
+
+    async def read(self, thread_id: str, message_id: str, text: str) -> None:
+        """Ask for the whole text of a message, which is what was said."""
+        read = self._insist(
+            lambda client: client.content(thread_id, message_id), gone=lambda: self._is_doomed(thread_id)
+        )
+        if (found := await read) not in (None, text):
+            self._record.wrong.append(f"{self.seen.name} reads {found[:40]!r} for message {message_id}")
 
     async def delete(self, thread_id: str) -> None:
         self._record.history.doomed.add(thread_id)
         wanted = {"thread_id": thread_id}
-        if await self._insist(lambda client: client.command("delete_thread", wanted), done={"not_found"}) is not None:
-            self._record.history.deleted.add(thread_id)
-            self._unfollow(thread_id)
+        await self._insist(lambda client: client.command("delete_thread", wanted), gone=lambda: True)
+        self._record.history.deleted.add(thread_id)  # also when the answer is that there is none (any more)
+        self._unfollow(thread_id)
 
-    async def _insist(self, ask: Callable[[Client], Awaitable[Any]], *, done: set[str]) -> Any:
-        """Ask until there is an answer. None when the answer is an error whose code is among `done`."""
+    def _is_doomed(self, thread_id: str | None) -> bool:
+        return thread_id in self._record.history.doomed
+
+    async def _insist(
+        self, ask: Callable[[Client], Awaitable[Any]], *, gone: Callable[[], bool], unless: Collection[str] = ()
+    ) -> Any:
+        """Ask until there is an answer; the code of an error among `unless`, None for any other.
+
+        `not_found` may be the answer if what was asked for is `gone` by then.
+        """
         self.pending += 1
         try:
             while True:
@@ -219,11 +266,16 @@ class Device:
                 try:
                     return await ask(client)
                 except CommandFailed as failed:
-                    if failed.code in done or (failed.code == "not_found" and self._record.history.doomed):
+                    if failed.code in unless:
+                        return failed.code
+                    if failed.code == "not_found" and gone():
                         return None
                     if not failed.temporary:
                         self._record.wrong.append(f"{self.seen.name} was answered {failed}")
                         return None
+                except Damaged as damaged:
+                    self._record.wrong.append(f"{self.seen.name} was given what is {damaged}")
+                    return None
                 except ClientClosed:
                     self._record.tell(f"{self.seen.name} must ask again")
                 except (AgentSocketError, SignedOut) as error:

@@ -17,6 +17,9 @@ from tests.simulation.processes import Call, Process, refusal
 _PAGE_BYTES = 1024 * 1024
 _ITEM_BYTES = 400 * 1024
 _TRANSACTION_ITEMS = 100
+_OF_QUERIES = {"ConsistentRead", "ExpressionAttributeNames", "ExpressionAttributeValues"}
+_OF_QUERIES |= {"ExclusiveStartKey", "Limit", "ScanIndexForward"}
+_STALE = "what was just written may not be there yet"
 _THROTTLED = "ThrottlingException"
 
 
@@ -111,6 +114,8 @@ class DynamoDB:
     # Reading.
 
     def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> Any:  # noqa: N803 (boto3's names)
+        assert ConsistentRead, _STALE
+
         def commit() -> Any:
             found = self._database.at(Key)
             return {"Item": found} if found is not None else {}
@@ -119,6 +124,8 @@ class DynamoDB:
 
     def batch_get_item(self, *, RequestItems: Any) -> Any:  # noqa: N803
         [(table, wanted)] = RequestItems.items()
+        assert wanted.get("ConsistentRead"), _STALE
+        assert wanted.keys() == {"Keys", "ConsistentRead"}, f"a simulation does not know all of {sorted(wanted)}"
 
         def commit() -> Any:
             found = [self._database.at(key) for key in wanted["Keys"]]
@@ -128,6 +135,8 @@ class DynamoDB:
 
     def query(self, *, TableName: str, KeyConditionExpression: str, **parameters: Any) -> Any:  # noqa: N803
         assert "IndexName" not in parameters, "nobody in a simulation lists threads"
+        assert parameters.get("ConsistentRead"), _STALE
+        assert parameters.keys() <= _OF_QUERIES, f"a simulation does not know all of {sorted(parameters)}"
         bound = Bound(parameters.get("ExpressionAttributeNames", {}), parameters["ExpressionAttributeValues"])
         partition, low, high = _range(condition(KeyConditionExpression), bound)
         return self._call(f"query {low.split('#')[0]}", lambda: self._page(partition, low, high, parameters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from agentsocket.limits import Limits
@@ -9,6 +10,11 @@ from tests.simulation.agents import SCRIPT
 from tests.simulation.deployment import Making
 from tests.simulation.stories import Action, Step, Story
 
+_AGE_S = 6000.0
+_STOPPED_SHARE = 0.5  # of quiet stories
+_FOREIGN_SHARE = 0.05  # of subscribes: they ask for somebody else's thread
+_READ_SHARE = 0.7  # of the texts that come in parts
+_LONG_TEXT = f"|{'blah ' * 27000}"  # 135 KB, more than one frame may bring
 _PAUSES_S = (0.0, 0.0, 0.05, 0.3, 1.0, 2.5)
 _TEXTS = ("say 2", "say 5;think 1;say 3", "think 1;tool 0.4;say 4", "tool 1;say 2;tool 0.2;say 1", "say 12")
 _RARE_TEXTS = ("say 2;pause 17;say 2", "pause 32;say 1", "long 9;say 1", "long 30", "say 3;raise 0", "raise 0")
@@ -20,13 +26,15 @@ _WEIGHTS: dict[Action, float] = {
     "stop": 2,
     "unsubscribe": 1,
     "kill": 2,
-    "sign_out": 0.3,
+    "sign_out": 1,
+    "read": 1,
     "delete": 1.5,
 }
 
 
-def making(random: Random) -> Making:
+def making(random: Random, story: Story) -> Making:
     """Limits and numbers of a deployment: the real ones, or so small that they matter."""
+    aging = any(step.pause_s >= _AGE_S for step in story.steps)  # short tokens would take most of the time there
     limits = Limits(
         replay_max_events=random.choice((300, 300, 300, 7)),
         tail_max_events=random.choice((200, 200, 200, 6)),
@@ -35,7 +43,7 @@ def making(random: Random) -> Making:
         command_burst=random.choice((100, 100, 100, 25)),
         commands_per_s=random.choice((20, 20, 20, 5)),
     )
-    token_life_s = random.choice((900, 900, 900, 900, 40, 90))
+    token_life_s = random.choice((900, 900, 900, 900, 40, 90)) if not aging else 900
     return Making(limits, workers=random.choice((1, 2, 4)), token_life_s=token_life_s)
 
 
@@ -50,7 +58,7 @@ def story(random: Random) -> Story:
     for number in range(random.randint(1, 4)):
         steps += teller.message(poison=poison and number == 0)
         steps += [step for _ in range(random.randint(0, 3)) if (step := teller.anything(deleting=deleting))]
-    pause_s = random.uniform(6000, 7500) if aging else 0.0
+    pause_s = random.uniform(_AGE_S, 7500) if aging else 0.0
     steps += [Step(do="connect", device=device, pause_s=pause_s) for device in devices]
     return Story(name="generated", devices=devices, steps=tuple(steps))
 
@@ -64,7 +72,9 @@ def following(random: Random) -> Story:
     text = SCRIPT + random.choice(("say 40;think 1;say 20", "say 20;tool 0.3;say 40", "say 80"))
     send = Step(do="send", device="phone", thread="t1", message="m1", text=text)
     connects = [Step(do="connect", device=device) for device in ("phone", "desk")]
-    return Story(name="following", devices={"phone": "ada", "desk": "ada"}, steps=(*connects, send, *asks))
+    stop = Step(do="stop", device="desk", message="m1", pause_s=random.uniform(0.0, 1.0))
+    stops = [stop] if random.random() < _STOPPED_SHARE else []
+    return Story(name="following", devices={"phone": "ada", "desk": "ada"}, steps=(*connects, send, *asks, *stops))
 
 
 class _Teller:
@@ -85,20 +95,24 @@ class _Teller:
             thread = f"t{len(self._threads) + 1}"
             self._threads.append((user, thread))
         text = "say 1;die 0" if poison else self._text()
+        text += _LONG_TEXT if self._random.random() < 0.03 else ""
         step = Step(
             do="send",
             device=device,
             thread=thread,
             message=f"m{len(self._messages) + 1}",
-            text=SCRIPT + text + (f"|{'blah ' * 6000}" if self._random.random() < 0.03 else ""),
+            text=SCRIPT + text,
             pause_s=self._pause(),
         )
         self._messages.append((user, step))
+        asks = []
+        if _LONG_TEXT in text and self._random.random() < _READ_SHARE:
+            asks = [replace(step, do="read", device=self._device_of(user), pause_s=self._random.uniform(1, 6))]
         twins = [other for other in self._devices if self._devices[other] == user and other != device]
         if twins and self._random.random() < 0.15:
             twin = self._random.choice(twins)
-            return [step, Step(do="send", device=twin, thread=thread, message=step.message, text=step.text)]
-        return [step]
+            return [step, replace(step, device=twin, pause_s=0.0), *asks]
+        return [step, *asks]
 
     def anything(self, *, deleting: bool) -> Step | None:
         weights = _WEIGHTS if deleting else {**_WEIGHTS, "delete": 0.0}
@@ -109,9 +123,18 @@ class _Teller:
         messages = [step for owner, step in self._messages if owner == user]
         pause_s = self._pause()
         if action in ("subscribe", "unsubscribe", "delete"):
+            others = [thread for owner, thread in self._threads if owner != user]
+            if action == "subscribe" and others and self._random.random() < _FOREIGN_SHARE:
+                threads = others
             if not threads:
                 return None
             return Step(do=action, device=device, thread=self._random.choice(threads), pause_s=pause_s)
+        if action == "read":
+            if not messages:
+                return None
+            long = [message for message in messages if _LONG_TEXT in message.text]
+            asked = self._random.choice(long or messages)
+            return replace(asked, do=action, device=device, pause_s=pause_s)
         if action == "stop":
             early = f"m{len(self._messages) + 1}" if self._random.random() < 0.15 else None
             message = early or (self._random.choice(messages).message if messages else None)
@@ -124,6 +147,9 @@ class _Teller:
 
     def _device(self) -> str:
         return self._random.choice(list(self._devices))
+
+    def _device_of(self, user: str) -> str:
+        return self._random.choice([device for device, owner in self._devices.items() if owner == user])
 
     def _pause(self) -> float:
         return self._random.choice(_PAUSES_S) * self._random.uniform(0.5, 1.5)

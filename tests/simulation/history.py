@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.simulation.order import Frame, Line, outcome_of, run_violations
+from tests.simulation.order import TERMINAL, Frame, Line, outcome_of, run_violations
+from tests.simulation.snapshots import snapshot_violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class History:
 
     `endings`: message -> the outcome that it must have had. `doomed` threads somebody wanted to delete, so that little
     can be said of them; for the `deleted` ones that was answered. `redriven` messages were asked once more by an
-    operator.
+    operator. `unstoppable`: message -> the server's time, in ms, at which its run could not be stopped (any more).
     """
 
     devices: list[Device] = field(default_factory=list)
@@ -89,12 +90,13 @@ class History:
     endings: dict[str, str] = field(default_factory=dict)
     redriven: set[str] = field(default_factory=set)
     stopped_at: dict[str, int] = field(default_factory=dict)
+    unstoppable: dict[str, int] = field(default_factory=dict)
     stop_delay_ms: int | None = None
 
 
 def violations(history: History) -> list[str]:
     """Every broken promise, as a sentence; none is what is expected."""
-    found = [*_acceptances(history), *_logs(history), *_deleted(history), *_stops(history)]
+    found = [*_acceptances(history), *_logs(history), *_deleted(history), *_stops(history), *_unstoppable(history)]
     for device in history.devices:
         found += [f"{device.name}: {what}" for what in _device(device, history)]
     return found
@@ -161,6 +163,9 @@ def _as_in_the_log(thread_id: str, entries: Sequence[Seen], log: Log) -> Iterato
         seq = entry.frame.get("seq")
         if seq is not None and not _same(entry.frame, stored.get(seq)):
             yield f"event {seq} of thread {thread_id} is not what the log has"
+        if entry.kind == "frame" and entry.frame["type"] == "thread_snapshot":
+            wrong = snapshot_violations(entry.frame["payload"], log.events, log.transcript)
+            yield from (f"a snapshot of thread {thread_id}: {what}" for what in wrong)
 
 
 def _same(frame: Frame, stored: Frame | None) -> bool:
@@ -232,6 +237,19 @@ def _deleted(history: History) -> Iterator[str]:
     for thread_id in sorted(history.deleted):
         if thread_id in history.logs and history.logs[thread_id].transcript:
             yield f"thread {thread_id} was deleted, and its transcript is left"
+
+
+def _unstoppable(history: History) -> Iterator[str]:
+    """Who could not stop a run came after its end."""
+    runs = {each.message_id: each for each in history.accepted}
+    for message_id, at in history.unstoppable.items():
+        run = runs.get(message_id)
+        if run is not None and (run.thread_id in history.doomed or run.thread_id not in history.logs):
+            continue
+        events = [each for each in history.logs[run.thread_id].events if each["run_id"] == run.run_id] if run else []
+        ends = [each["timestamp"] for each in events if each["type"] == TERMINAL]
+        if not ends or ends[0] > at:
+            yield f"the run of message {message_id} could not be stopped at {at}, and ended at {ends}"
 
 
 def _stops(history: History) -> Iterator[str]:

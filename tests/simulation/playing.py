@@ -93,8 +93,15 @@ class Play:
             await device.subscribe(thread_id)
         elif step.do == "unsubscribe":
             await device.unsubscribe(thread_id)
+        elif step.do == "read" and self._begun(message_id):
+            await device.read(thread_id, message_id, step.text)
         elif step.do == "delete":
             await device.delete(thread_id)
+
+    def _begun(self, message_id: str) -> bool:
+        """Whether somebody has seen the message in its thread."""
+        seen = (each.frame for device in self.history.devices for each in device.seen)
+        return any(f.get("type") == "user_message" and f["payload"]["message_id"] == message_id for f in seen)
 
     def _makes(self, step: Step) -> bool:
         return next(each for each in self.story.steps if each.do == "send" and each.thread == step.thread) is step

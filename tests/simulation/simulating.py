@@ -22,7 +22,7 @@ from agentsocket import keys, principal
 from agentsocket_client import Client
 from agentsocket_client.frames import ResumePoint
 from agentsocket_client.transport import Transport
-from tests.simulation import efforts, faults, generating, history
+from tests.simulation import efforts, epilogues, faults, generating, history, staging
 from tests.simulation.deployment import ISSUER, Deployment, Making
 from tests.simulation.devices import SignedOut
 from tests.simulation.faults import Faults
@@ -60,7 +60,7 @@ def simulate(seed: int) -> Outcome:
         return play(seed, generating.following(random), Faults())
     drawn = faults.drawn(random)
     story = generating.story(random)
-    return play(seed, story, drawn, generating.making(random))
+    return play(seed, story, drawn, generating.making(random, story))
 
 
 def play(seed: int, story: Story, given: Faults, made: Making | None = None) -> Outcome:
@@ -70,6 +70,7 @@ def play(seed: int, story: Story, given: Faults, made: Making | None = None) -> 
     stage = _Stage(seed, loop, given, made or Making())
     tell = partial(stage.deployment.tracks.note, "")
     acting = Play(story, stage, prefix="", tell=tell, quiet=given.none)
+    acting.record.now_ms = lambda: int(stage.deployment.now() * 1000)
     stage.play = acting
     try:
         found = loop.run_until_complete(_story(acting, stage, given))
@@ -97,7 +98,11 @@ async def _story(acting: Play, stage: _Stage, given: Faults) -> list[str]:
         deployment.queues.dead_letters.redrive(deployment.queues.runs, stage.now())
         deployment.queues.arrived()
         found += await _settle(acting, stage)
-    found += [*acting.wrong, *deployment.surprises, *_judge(acting, deployment, given)]
+    found += _judge(acting, deployment, given)
+    found += await epilogues.revoked(deployment)
+    found += await epilogues.expired(acting, deployment)
+    found += [*acting.wrong, *deployment.surprises]
+    found += staging.violations(acting.story, acting.history, prefix="", connections=stage.connections)
     await acting.end()
     return found
 
@@ -106,6 +111,9 @@ async def _settle(acting: Play, stage: _Stage) -> list[str]:
     deadline = stage.now() + SETTLE_S
     pause, calm = 0.5, 0
     while True:
+        for device in acting.devices.values():
+            if device.pending and not device.open:  # whoever still wants an answer comes back for it
+                await device.connect()
         left = _unsettled(acting, stage.deployment)
         calm = 0 if left else calm + 1
         if calm >= 3:  # also what comes a little later must not change anything
@@ -199,6 +207,10 @@ class _Stage:
         for connection_id, socket in self.deployment.sockets.sockets.items():
             if connection_id.startswith(f"{device}-") and socket.client_open:
                 self.deployment.sockets.cut(socket)
+
+    def connections(self, device: str) -> int:
+        """How many the device has had."""
+        return sum(connection_id.startswith(f"{device}-") for connection_id in self.deployment.sockets.sockets)
 
     def kill(self, user: str, message_id: str) -> None:
         run_id = keys.run_id(principal.user_id(ISSUER, user), message_id)

@@ -20,6 +20,7 @@ Action = Literal[
     "stop",  # stop_agent for a message, sent or not
     "subscribe",
     "unsubscribe",
+    "read",  # get_content of a message, which is `text`; not before its run has begun
     "delete",  # delete_thread
     "kill",  # the worker that runs the message dies, as by SIGKILL; `device` only says who must have seen what before
     "sign_out",  # every token of the device's user that was made until now is dead
@@ -50,14 +51,16 @@ class Step:
 class Story:
     """`devices` names each device's user. `endings`: how the run of a message must end; not named, it may end anyhow.
 
-    `deleted` are the threads of which nothing may be left.
+    `attempts`: how many the run of a message has at least, as its worker is killed; `connections`: how many a device
+    has at least, as it is cut. Both hold where nothing but the story goes wrong.
     """
 
     name: str
     devices: Mapping[str, str]
     steps: tuple[Step, ...]
     endings: Mapping[str, Outcome] = field(default_factory=dict)
-    deleted: tuple[str, ...] = ()
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    connections: Mapping[str, int] = field(default_factory=dict)
 
 
 # The analyst says a word every 10 ms; 20 models with names of many words make an answer that takes seven seconds.
@@ -89,6 +92,7 @@ CUT_MID_RUN = Story(
         Step(do="connect", device="phone", pause_s=2.0),
     ),
     endings={"m1": "success"},
+    connections={"phone": 3},
 )
 TWO_DEVICES = Story(
     name="two_devices",
@@ -101,6 +105,7 @@ TWO_DEVICES = Story(
         Step(do="cut", device="desk", thread="t1", seen=5),
     ),
     endings={"m1": "success", "m2": "success"},
+    connections={"desk": 2},
 )
 WORKER_KILLED = Story(
     name="worker_killed",
@@ -113,6 +118,7 @@ WORKER_KILLED = Story(
         _send("phone", "m2", "hello"),
     ),
     endings={"m1": "success", "m2": "success"},
+    attempts={"m1": 2},
 )
 THREE_KILLS = Story(
     name="three_kills",
@@ -127,6 +133,7 @@ THREE_KILLS = Story(
         _send("phone", "m2", "hello"),
     ),
     endings={"m1": "error", "m2": "success"},
+    attempts={"m1": 4},
 )
 STOPPED = Story(
     name="stopped",
@@ -153,7 +160,6 @@ DELETED_MID_RUN = Story(
         _send("phone", "m3", "hello", thread="t2"),
     ),
     endings={"m3": "success"},
-    deleted=("t1",),
 )
 NAMED: dict[str, Story] = {
     story.name: story for story in (CUT_MID_RUN, TWO_DEVICES, WORKER_KILLED, THREE_KILLS, STOPPED, DELETED_MID_RUN)

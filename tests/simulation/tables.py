@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.simulation.order import Frame, Line
 
 Row = dict[str, Any]
 _TERMINAL = {"completed", "failed", "stopped"}
+_IN_HAND = 5  # events that a worker may write before it finds that its lease has lapsed
 
 
 class Rows:
@@ -70,14 +72,19 @@ class Rows:
         """What is left that should not be, or missing.
 
         `doomed` threads may be deleted, or not. Of a deleted thread only a head may stay, for a while. With
-        `late_calls`, what a worker does may take effect when it is gone or should be: a lease may be left, and an event
-        of a deleted thread, which nobody can read.
+        `late_calls`, what a worker does may take effect when it is gone or should be: a lease may be left, and events
+        of a deleted thread that a worker wrote in the second before it noticed; nobody can read them.
         """
+        late: Counter[str] = Counter()
         tops = {thread_id: len(log.events) for thread_id, log in self.logs().items()}
         for row in self._rows:
             thread_id = row["PK"].partition("#THREAD#")[2] or row.get("thread_id", "")
             if thread_id in deleted:
-                if not ("expires_at" in row and (row["SK"] == "META" or late_calls)):
+                late[thread_id] += row["SK"].startswith("EVENT#")
+                may_stay = row["SK"] == "META" or (
+                    late_calls and row["SK"].startswith("EVENT#") and late[thread_id] <= _IN_HAND
+                )
+                if not (may_stay and "expires_at" in row):
                     yield from _of_deleted(row)
             elif thread_id in doomed:
                 continue

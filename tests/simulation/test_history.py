@@ -28,10 +28,13 @@ _EVENTS = [
 ]
 
 
+_MESSAGE = {"message_id": "m", "seq": 1, "role": "user", "content": "hello", "truncated": False}
+
+
 def _history() -> History:
     """One run, seen by two devices, one of which came late."""
     events = copy.deepcopy(_EVENTS)
-    snapshot = {"type": "thread_snapshot", "thread_id": "t", "payload": {"seq": 4, "messages": []}}
+    snapshot = {"type": "thread_snapshot", "thread_id": "t", "payload": {"seq": 4, "messages": [_MESSAGE]}}
     phone = Device("phone", "ada", [Seen(0, "frame", "t", event, "e") for event in copy.deepcopy(_EVENTS)], {"t"})
     late = [Seen(0, "frame", "t", frame, "e") for frame in [snapshot, *copy.deepcopy(_EVENTS[4:])]]
     lines = [Line("m", "user", "hello"), Line("r.1", "assistant", "good day")]
@@ -137,7 +140,7 @@ def test_the_transcript_must_have_question_and_answer_once():
     assert any("2 answers" in what for what in violations(history))
     history = _history()
     del history.logs["t"].transcript[0]
-    assert violations(history) == ["the transcript has message m 0 times"]
+    assert "the transcript has message m 0 times" in violations(history)
 
 
 def test_a_message_must_not_be_two_runs_and_must_end_as_the_story_says():
@@ -162,3 +165,18 @@ def test_words_later_than_a_second_after_a_stop_are_seen():
     assert violations(history) == []
     _everywhere(history, lambda events: [event.update(timestamp=2500 + event["seq"]) for event in events[4:]])
     assert any("was stopped at" in what for what in violations(history))
+
+
+def test_a_snapshot_that_says_something_else_than_the_log_is_seen():
+    history = _history()
+    history.devices[1].seen[0].frame["payload"]["messages"] = []
+    assert violations(history) == ["desk: a snapshot of thread t: it shows 0 of 1 messages"]
+
+
+def test_a_run_that_could_not_be_stopped_had_ended():
+    history = _history()
+    history.unstoppable = {"m": 1007}
+    assert violations(history) == []
+    for unstoppable in ({"m": 1006}, {"another": 9999}):
+        history.unstoppable = unstoppable
+        assert any("could not be stopped" in what for what in violations(history))

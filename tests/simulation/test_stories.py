@@ -25,5 +25,5 @@ def test_a_story_ends_as_it_says(name):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_story_loses_nothing_when_calls_and_posts_fail(name, seed):
     """How long it takes is not the same then, so that a kill may come after the end."""
-    story = dataclasses.replace(NAMED[name], endings={})
+    story = dataclasses.replace(NAMED[name], endings={}, attempts={}, connections={})
     assert play(seed, story, Faults(dict(_MILD))).violations == []

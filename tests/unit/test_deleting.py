@@ -221,6 +221,18 @@ async def test_a_sweep_that_was_cut_short_goes_on(small_pages, ada, dynamodb, cl
     assert len(rows(f"THREAD#{thread}")) == 2  # the tombstone, and the empty head
 
 
+async def test_the_runs_of_a_thread_are_found_among_many(small_pages, ada):
+    """They lie among the user's others, on any page."""
+    world = small_pages
+    gone = await answered(world, ada)
+    for number in range(8):
+        world.send(ada, "a1", SECRET, message_id=f"m1{number}", thread_id=gone["thread_id"])
+    world.queue.waiting.clear()
+    world.say(ada, "a1", "delete_thread", thread_id=gone["thread_id"])
+    await world.work()
+    assert rows(SECRET) == []
+
+
 async def test_a_sweep_of_many_pages_renews_what_it_holds(small_pages, ada, clock):
     world = small_pages
     thread = (await answered(world, ada))["thread_id"]
@@ -295,6 +307,7 @@ async def test_the_parts_of_a_question_go_too(world, ada):
     await world.work()
     assert rows(SECRET) == []
     assert rows("PART#") == []
+    assert rows("part_digests") == []
 
 
 async def test_a_message_of_another_thread_stays(world, ada):

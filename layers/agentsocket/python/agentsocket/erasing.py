@@ -69,11 +69,10 @@ class Erasure:
         runs = Key("SK").begins_with(keys.RUN)
         page = self._table.query(keys.user(self._user), runs, limit=self._limits.sweep_page, start=start)
         for run in (run for run in page.items if run["thread_id"] == self._thread_id):
-            self.end_run(run["run_id"])
-            forgotten = update(
-                keys.run(self._user, run["run_id"]), sets=_UNSAID, removes=["part_digests"], when=PRESENT
-            )
-            self._write(forgotten)
+            if run["state"] in OPEN:
+                self.end_run(run["run_id"])
+            row = keys.run(self._user, run["run_id"])
+            self._write(update(row, sets=_UNSAID, removes=["part_digests"], when=PRESENT))
             numbers = range(1, len(run.get("part_digests", ())) + 1)
             self._table.remove([keys.part(self._user, run["message_id"], number) for number in numbers])
         return page.next
