@@ -19,7 +19,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,17 +64,17 @@ class Bench:
     identity: Issuer
     folder: Path
 
-    def event(self, name: str, known: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """The event of that name, filled in for this moment."""
+    def event(self, name: str) -> dict[str, Any]:
+        """The event of that name, filled in for this moment; one that speaks of a run takes it from the queue."""
         signers = events.Signers(self._access_tokens(), self.identity)
         text = events.path(name).read_text("utf-8")
-        return events.fill(text, signers=signers, now=time.time(), known=self._known() | dict(known or {}))
+        waiting = self._waiting_run() if "{{run}}" in text else {}
+        return events.fill(text, signers=signers, now=time.time(), known=self._known() | waiting)
 
-    def prepare(self, function: str) -> dict[str, str]:
-        """Make happen what precedes an event for `function`. Returns the waiting run, for the worker's event."""
+    def prepare(self, function: str) -> None:
+        """Make happen what precedes an event for `function`."""
         for name in PRECEDING[function]:
             self._send(name)
-        return self._waiting_run() if function == "worker" else {}
 
     def _access_tokens(self) -> AccessTokens:
         return AccessTokens(self.sam.access.client("kms"), self._deployed("auth")["SIGNING_KEY"], issuer=ISSUER_URL)
@@ -204,9 +204,9 @@ async def invoke(function: str, event: str, *, folder: Path = state.DEFAULT) -> 
     identifier = logical_id(function)
     events.path(event)
     async with bench(folder) as ready:
-        run = await asyncio.to_thread(ready.prepare, function)
+        await asyncio.to_thread(ready.prepare, function)
         filled = ready.folder / "event.json"
-        filled.write_text(json.dumps(ready.event(event, run)), "utf-8")
+        filled.write_text(json.dumps(ready.event(event)), "utf-8")
         arguments = ready.sam.local("invoke", identifier, "--event", str(filled), variables=ready.variables())
         status, answer = await ready.sam.finish(arguments)
     print(answer.strip())

@@ -38,7 +38,8 @@ class Lambda:
     def answer(self, event: str) -> dict[str, Any]:
         """What the function whose name begins `event` answers to that file, after all that precedes it."""
         function = event.partition("-")[0]
-        filled = self.bench.event(event, self.bench.prepare(function))
+        self.bench.prepare(function)
+        filled = self.bench.event(event)
         once = Config(read_timeout=ANSWER_S, retries={"total_max_attempts": 1})
         client = self.access.client("lambda", once)
         response = client.invoke(FunctionName=invoke.logical_id(function), Payload=json.dumps(filled))
