@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from tests.waiting import until
@@ -15,6 +16,12 @@ def logged(deployment, function):
     group = described["LoggingConfig"]["LogGroup"]
     pages = deployment.aws("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
     return "\n".join(event["message"] for page in pages for event in page["events"])
+
+
+def telling(secret):
+    """The part of it that must be nowhere, as JSON has it: of a token the signature, of anything else the whole."""
+    part = secret.rpartition(".")[2] if secret.count(".") == 2 and secret.startswith("eyJ") else secret
+    return json.dumps(part)[1:-1]
 
 
 async def test_no_log_holds_what_opens_a_door(deployment):
@@ -46,5 +53,5 @@ async def test_no_log_holds_what_opens_a_door(deployment):
     await until(lambda: all('"service"' in logged(deployment, name) for name in FUNCTIONS), within_s=20)
     for name in FUNCTIONS:
         text = logged(deployment, name)
-        assert [secret for secret in secrets if secret.rpartition(".")[2] in text] == [], name
+        assert [secret for secret in secrets if telling(secret) in text] == [], name
         assert "ticket=" not in text, name
