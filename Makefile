@@ -57,11 +57,14 @@ token: setup ## Print an access token of USER for the stack that runs (on PORT);
 client: setup ## Register a service with the stack's auth service: ID=ops SCOPE=users:logout; prints its secret, once
 	@$(LOCAL) client --id $(call quoted,$(ID)) --scope $(call quoted,$(SCOPE)) $(call option,--port,$(PORT))
 
+erase-user: setup ## Remove all that the running stack (on PORT) keeps of USER (ada): here and in its auth service
+	@$(LOCAL) erase-user --user $(call quoted,$(USER)) $(call option,--port,$(PORT))
+
 invoke: setup ## Send EVENT=events/….json to FUNCTION=authorizer|… in Lambda's own container (needs Docker)
 	@$(LOCAL) invoke --function $(call quoted,$(FUNCTION)) --event $(call quoted,$(EVENT))
 
-test: setup ## Run every test that needs Python alone
-	@$(PYTHON) -m pytest -m 'not docker'
+test: setup ## Run every test that needs Python alone, in a process per core
+	@$(PYTHON) -m pytest -m 'not docker' --numprocesses auto --dist loadfile
 
 test-docker: setup ## Run the tests that need Docker
 	@docker info >/dev/null 2>&1 || \
@@ -93,12 +96,17 @@ lock: setup ## Pin the newest versions that fit: constraints.txt, constraints-to
 	@printf '%s\n' ministack==1.5.33 aws-sam-cli==1.167.0 uv | .venv/bin/uv pip compile --quiet --universal \
 		--python-version 3.11 --no-header --no-annotate --upgrade --output-file constraints-tools.txt -
 
-schema: setup ## Write clients/protocol.schema.json from the code
+schema: setup ## Write clients/protocol.schema.json and clients/openapi.json from the code
 	@$(PYTHON) -c 'import sys; from agentsocket import schema; sys.stdout.buffer.write(schema.publish())' \
 		>clients/protocol.schema.json
+	@$(PYTHON) -c 'import sys; from agentsocket import openapi; sys.stdout.buffer.write(openapi.publish())' \
+		>clients/openapi.json
+
+limits: setup ## Write README.md's table of limits from limits.py
+	@$(PYTHON) -m local.limits_table
 
 clean: ## Remove everything that was made here: environments, state, builds, caches
 	@rm -rf .venv .tools .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help chat up token client invoke test test-docker lint simulate bench deploy setup lock schema clean
+.PHONY: help chat up token client erase-user invoke test test-docker lint simulate bench deploy setup lock schema limits clean

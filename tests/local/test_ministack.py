@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -17,6 +17,7 @@ from local.errors import Unable
 from local.ministack import Ministack
 from tests.local.functions import call, make_function, make_role
 
+_REQUEST = UUID(int=7)  # the same in every process that collects these tests
 DESCRIBE_TABLES = """
 import boto3, botocore.exceptions
 def handler(event, context):
@@ -128,11 +129,11 @@ async def test_ministacks_own_paths_are_closed_to_the_right_key_too(ministack):
 @pytest.mark.parametrize(
     ("method", "path", "is_let_in"),
     [
-        ("PUT", f"/_ministack/cfn-response/{uuid4()}", True),
-        ("POST", f"/_ministack/cfn-response/{uuid4()}", False),
-        ("PUT", f"/_ministack/cfn-response/{uuid4()}/../../reset", False),
+        ("PUT", f"/_ministack/cfn-response/{_REQUEST}", True),
+        ("POST", f"/_ministack/cfn-response/{_REQUEST}", False),
+        ("PUT", f"/_ministack/cfn-response/{_REQUEST}/../../reset", False),
         ("PUT", "/_ministack/cfn-response/", False),
-        ("PUT", f"/_ministack/cfn-signal/{uuid4()}", False),
+        ("PUT", f"/_ministack/cfn-signal/{_REQUEST}", False),
     ],
 )
 async def test_a_custom_resource_s_function_may_answer_and_no_more(ministack, method, path, is_let_in):
