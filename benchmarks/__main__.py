@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import authorizer, delivery, imports, publisher, start, turn
+from benchmarks import authorizer, contexts, delivery, imports, publisher, start, threads, turn
 
 PARTS = {
     "imports": imports.measure,
     "authorizer": authorizer.measure,
     "delivery": delivery.measure,
     "publisher": publisher.measure,
+    "threads": threads.measure,
     "turn": turn.measure,
+    "contexts": contexts.measure,
     "start": start.measure,
 }
 

@@ -19,13 +19,12 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from agentsocket import edge
-from benchmarks.imports import CLIENTS, milliseconds
+from benchmarks.imports import CLIENTS, cold, layers
 from tests.size_budget import ROOT
 
 CALLS = 300
 ROUNDS = 15
 SDK = CLIENTS.format(["dynamodb", "apigatewaymanagementapi"])
-START = f"import sys; sys.path.insert(0, {str(ROOT / 'functions' / 'authorizer')!r}); import app"
 ISSUER = "https://issuer.example"
 METHOD = "arn:aws:execute-api:eu-west-1:123456789012:a1b2c3d4e5/live/$connect"
 SIGNERS: dict[str, Callable[[], Any]] = {
@@ -61,7 +60,10 @@ def _warm(algorithm: str, key: Any, handler: Callable[[Any, object], Any]) -> No
 
 
 def _cold(settings: dict[str, str]) -> None:
-    rounds = [(milliseconds(START, **settings), milliseconds(SDK)) for _ in range(ROUNDS)]
+    region = {"AWS_DEFAULT_REGION": "eu-west-1"}
+    with layers() as folders:
+        path = [*folders, ROOT / "functions" / "authorizer"]
+        rounds = [(cold("import app", path, settings)[0], cold(SDK, path, region)[0]) for _ in range(ROUNDS)]
     ours, sdk = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(
         f"  cold start {ours:6.0f} ms   boto3 with a DynamoDB and a management client {sdk:6.0f} ms   "

@@ -13,11 +13,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from msgspec.structs import replace
 
 from agentsocket import frames, protocol, relay, wiring
 from agentsocket.agents import AgentEvent, Text, Turn
@@ -27,6 +28,7 @@ from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
 from agentsocket.storage import Storage
 from agentsocket.table import Table
+from agentsocket.tablecontexts import TableContexts
 from benchmarks.loopback import Arrival, Loopback, loopback
 from tests.metered import metered
 
@@ -71,11 +73,12 @@ class Bench:
     def work(self, agent: Speaker, limits: Limits) -> list[Arrival]:
         """Let the worker do the run; what has come to the endpoint."""
         self.endpoint.arrivals()
-        storage = Storage(Table(self.dynamodb, "agentsocket", now=time.time), limits=limits, generation="1")
+        table = Table(self.dynamodb, "agentsocket", now=time.time)
         asyncio.run(
             relay.execute(
                 RunRecord(self.run, "receipt"),
-                storage=storage,
+                storage=Storage(table, limits=limits, generation="1"),
+                contexts=TableContexts(table, limits=limits),
                 dispatch=Dispatch(self.sqs, queue=f"{self.endpoint.url}/runs"),
                 gateway=Gateway(self.management),
                 agents={"usage_analyst": lambda: agent},

@@ -36,7 +36,7 @@ DEFAULT_ARCH = "arm64"
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 # botocore describes 400 services in 28 MB; the functions talk to these. A test holds the list against the source.
-SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "s3", "sqs"})
+SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "s3", "sqs", "sts"})
 
 # Our own packages, each a layer of its own in a folder of its name.
 PACKAGES = ("agentsocket", "authservice")

@@ -1,4 +1,4 @@
-"""The commands of the laptop stack: `python -m local up | token | client | chat | invoke`. The Makefile calls these.
+"""The commands of the laptop stack, which the Makefile calls: `python -m local up | token | client | erase-user | …`.
 
 Inside: arguments, signals, which stack a command means, and turning every expected failure into one sentence and exit
 status 1. Kept out: what the commands do, and importing it before it is asked for: Ctrl-C then stops in order from the
@@ -59,6 +59,13 @@ async def client(options: argparse.Namespace) -> int:
     from local.clients import register
 
     return await register(chosen_stack(options), options.id, options.scope)
+
+
+async def erase_user(options: argparse.Namespace) -> int:
+    """Remove everything that a running stack keeps of a user."""
+    from local.clients import erase
+
+    return await erase(chosen_stack(options), options.user)
 
 
 async def chat(options: argparse.Namespace) -> int:
@@ -136,6 +143,7 @@ def arguments() -> argparse.ArgumentParser:
     add_up(commands)
     add_token(commands)
     add_client(commands)
+    add_erase_user(commands)
     add_chat(commands)
     add_invoke(commands)
     return parser
@@ -166,6 +174,12 @@ def add_client(commands: Any) -> None:
     parser = add_command(commands, "client", client)
     parser.add_argument("--id", required=True, help="the client id, such as ops")
     parser.add_argument("--scope", required=True, help="what it may do, separated by spaces, such as users:logout")
+    parser.add_argument("--port", type=port_number, help="of the stack, when several are running")
+
+
+def add_erase_user(commands: Any) -> None:
+    parser = add_command(commands, "erase-user", erase_user)
+    parser.add_argument("--user", required=True, help="the subject of the user's tokens")
     parser.add_argument("--port", type=port_number, help="of the stack, when several are running")
 
 

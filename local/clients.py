@@ -1,34 +1,64 @@
-"""Registers a service with the auth service of a running stack, by that package's own command.
+"""What an operator does on AWS with the packages' own commands, done to a running stack.
 
-The command is the one an operator uses on AWS; here it gets the stack's table, address and credentials.
+The commands are the same; here they get the stack's tables, addresses and credentials.
 """
 
 import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from local.aws import Access
 from local.errors import Unable
 from local.state import ROOT
 
-PACKAGE = ROOT / "layers" / "authservice" / "python"
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+CONTEXTS = ("CONTEXT_STORE", "REDIS_URL", "REDIS_CLUSTER", "REDIS_USERNAME", "REDIS_PASSWORD")
+WAIT_S = "5"  # on AWS a function may take half a minute; here none does
 
 
 async def register(facts: dict[str, Any], client_id: str, scope: str) -> int:
     """Register `client_id` with the scopes of `scope`; the command prints what it made. Raises Unable."""
+    command = ("register-client", "--table", facts["outputs"]["AuthTableName"], "--id", client_id, "--scope", scope)
+    await _command(facts, "authservice", *command, failed="The client was not registered")
+    return 0
+
+
+async def erase(facts: dict[str, Any], subject: str) -> int:
+    """Remove everything that is kept of a user, here and in the auth service; the commands say how. Raises Unable."""
+    outputs, variables = facts["outputs"], _variables(facts)
+    who = ("--issuer", variables["ISSUER"], "--subject", subject)
+    failed = "The user was not erased"
+    if "AuthTableName" in outputs:
+        await _command(facts, "authservice", "forget-user", "--table", outputs["AuthTableName"], *who, failed=failed)
+    command = ("erase-user", "--table", outputs["TableName"], "--control-queue", outputs["ControlQueueUrl"], *who)
+    contexts = {name: variables[name] for name in CONTEXTS if variables.get(name)}
+    await _command(facts, "agentsocket", *command, "--wait", WAIT_S, failed=failed, **contexts)
+    return 0
+
+
+def _variables(facts: dict[str, Any]) -> dict[str, str]:
+    """What the deployment gives to its HTTP function: the tokens' issuer, and where contexts are kept."""
+    client: LambdaClient = Access(**facts["aws"]).client("lambda")
+    described = client.get_function_configuration(FunctionName=facts["outputs"]["HttpFunctionName"])
+    return dict(described["Environment"]["Variables"])
+
+
+async def _command(facts: dict[str, Any], package: str, *arguments: str, failed: str, **variables: str) -> None:
+    """Run a package's command line. Raises Unable with its last words."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "authservice", "register-client", "--table", facts["outputs"]["AuthTableName"]),
-        *("--id", client_id, "--scope", scope),
-        cwd=PACKAGE,
-        env=environment(facts["aws"]),
+        *(sys.executable, "-m", package, *arguments),
+        cwd=ROOT / "layers" / package / "python",
+        env=environment(facts["aws"]) | variables,
         stderr=PIPE,
     )
     _, said = await process.communicate()
     if process.returncode:
         lines = said.decode(errors="replace").strip().splitlines()
-        raise Unable(f"The client was not registered: {lines[-1] if lines else 'the command said nothing'}")
-    return 0
+        raise Unable(f"{failed}: {lines[-1] if lines else 'the command said nothing'}")
 
 
 def environment(aws: dict[str, str]) -> dict[str, str]:

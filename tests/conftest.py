@@ -64,10 +64,10 @@ def clock() -> Clock:
     return Clock()
 
 
-def create_table(client: Any) -> None:
-    """An empty table named `agentsocket`, as template.yaml declares it."""
+def create_table(client: Any, name: str = "agentsocket") -> None:
+    """An empty table, as template.yaml declares it."""
     client.create_table(
-        TableName="agentsocket",
+        TableName=name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
         AttributeDefinitions=[
@@ -131,3 +131,12 @@ def runtime(clock: Clock, limits: Limits) -> Runtime:
         return function(*args, **kwargs)
 
     return Runtime(clock, asyncio.sleep, max, offload, limits)
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[Any]:
+    """A real Redis of this session's own (`redis_server.RedisProcess`). Tests share it: each uses keys of its own."""
+    from tests.redis_server import running
+
+    with running() as process:
+        yield process

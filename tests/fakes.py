@@ -7,17 +7,18 @@ import json
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
+from msgspec.structs import replace
 
 from agentsocket.agents import AgentEvent, Turn
 from agentsocket.errors import Unavailable
 from agentsocket.gateway import Delivery
 from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest
+from tests import wire
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Sockets:
         if connection_id in self.busy:
             self.refused[connection_id] += 1
             return "throttled"
-        self.posted[connection_id].append(msgspec.json.decode(frame))
+        self.posted[connection_id].append(wire.read(frame))
         return "delivered"
 
     def close(self, connection_id: str) -> Delivery:

@@ -18,6 +18,7 @@ import msgspec
 from moto import mock_aws
 
 from agentsocket import keys, relay, replies
+from agentsocket.admission import Verify
 from agentsocket.agents import Agent, AgentEvent, Report, Text, Turn
 from agentsocket.dispatch import Dispatch
 from agentsocket.gateway import Gateway
@@ -28,6 +29,8 @@ from agentsocket.runtime import Runtime
 from agentsocket.schedule import Schedule
 from agentsocket.storage import Storage
 from agentsocket.table import Table
+from agentsocket.tablecontexts import TableContexts
+from tests import wire
 from tests.conftest import create_table, principal_of
 from tests.fakes import Clock, Connections
 from tests.metering import Call, Meter
@@ -74,19 +77,20 @@ class Metered:
         self.meter = Meter(self.look)
         for client in (self.dynamodb, self._sqs, management):
             self.meter.attach(client)
-        self.storage = Storage(Table(self.dynamodb, "agentsocket", now=self.now), limits=limits, generation="1")
+        table = Table(self.dynamodb, "agentsocket", now=self.now)
+        self.storage = Storage(table, limits=limits, generation="1")
+        self.contexts = TableContexts(table, limits=limits)
         self._dispatch = Dispatch(self._sqs, queue=runs, dead_letters=runs)
         self._schedule = Schedule(self._sqs, queue=control)
         self._gateway = Gateway(management)
+        self.verify: Verify = _nobody
 
     def now(self) -> float:
         return _BEGINNING + self._loop.time()
 
     def connect(self, connection_id: str, **hello: Any) -> list[Call]:
         """Open a socket and say hello; the calls of the hello."""
-        relay.connect(
-            SocketRequest(self.ada, connection_id), storage=self.storage, schedule=self._schedule, limits=self.limits
-        )
+        relay.connect(SocketRequest(self.ada, connection_id), storage=self.storage, schedule=self._schedule)
         self.meter.take()
         self.say(connection_id, "hello", protocol=1, **hello)
         return self.meter.take()
@@ -98,15 +102,15 @@ class Metered:
         receive = functools.partial(
             relay.receive,
             storage=self.storage,
+            contexts=self.contexts,
             dispatch=self._dispatch,
             gateway=self._gateway,
-            verify=_nobody,
+            verify=self.verify,
             agents={"usage_analyst"},
-            limits=self.limits,
         )
         request = SocketRequest(self.ada, connection_id, body)
         answer = replies.respond(receive, request, self._gateway, now=self.now)
-        payload_of: dict[str, Any] = json.loads(answer)["payload"] if answer else {}
+        payload_of: dict[str, Any] = wire.read(answer)["payload"] if answer else {}
         return payload_of
 
     def work(self, agent: Agent) -> None:
@@ -117,6 +121,7 @@ class Metered:
             relay.execute(
                 record,
                 storage=self.storage,
+                contexts=self.contexts,
                 dispatch=self._dispatch,
                 gateway=self._gateway,
                 agents={"usage_analyst": lambda: agent},

@@ -9,6 +9,7 @@ from typing import Any
 from agentsocket import principal
 from local.events import WEB_ORIGIN
 from local.invoke import ISSUER_URL
+from tests import wire
 
 Answer = dict[str, Any]
 ADA = principal.user_id(ISSUER_URL, "ada")
@@ -23,7 +24,7 @@ def effect(answer: Answer) -> str:
 def frame(answer: Answer) -> tuple[str, Answer]:
     """The one frame that rides the route response: its type and payload."""
     assert answer["statusCode"] == 200
-    sent = json.loads(answer["body"])
+    sent = wire.read(answer["body"])
     return sent["type"], sent["payload"]
 
 
@@ -130,6 +131,28 @@ def lists_the_thread(answer: Answer) -> None:
     assert thread["thread_id"]
 
 
+def creates_the_thread(answer: Answer) -> None:
+    is_http(201)(answer)
+    created = json.loads(answer["body"])
+    assert (created["title"], created["metadata"]) == ("Trips", {"colour": "red"})
+
+
+def is_http_error(status: int, code: str, field: str | None = "thread_id") -> Callable[[Answer], None]:
+    """A refusal of the HTTP API; of a method there is no field to blame."""
+
+    def check(answer: Answer) -> None:
+        is_http(status)(answer)
+        error = json.loads(answer["body"])["error"]
+        assert (error["code"], error.get("field")) == (code, None if status == 405 else field)
+
+    return check
+
+
+def is_the_document(answer: Answer) -> None:
+    is_http(200)(answer)
+    assert json.loads(answer["body"])["openapi"].startswith("3.1.")
+
+
 OUTCOMES: dict[str, Callable[[Any], None]] = {
     "auth-client-unknown": is_oauth_error(401, "invalid_client"),
     "auth-cors-preflight": is_http(204, WEB_ORIGIN),
@@ -163,23 +186,40 @@ OUTCOMES: dict[str, Callable[[Any], None]] = {
     "control-revoke": is_processed,
     "disconnect": is_accepted,
     "disconnect-without-authorizer": is_accepted,
+    "http-content": is_http_error(404, "not_found"),
+    "http-create-thread": creates_the_thread,
+    "http-create-thread-malformed": is_http_error(400, "bad_request", "name"),
+    "http-delete-thread": is_http_error(404, "not_found"),
     "http-foreign-origin": is_http(200),
     "http-health": is_http(200),
+    "http-history": is_http_error(404, "not_found"),
+    "http-openapi": is_the_document,
     "http-preflight": is_http(204, WEB_ORIGIN),
+    "http-rename-thread": is_http_error(404, "not_found"),
     "http-threads": lists_the_thread,
     "http-threads-no-token": is_http(401),
+    "http-wrong-method": is_http_error(405, "method_not_allowed"),
     "jwks-create": is_nothing,
     "jwks-delete": is_nothing,
     "jwks-no-keys": is_nothing,
     "message-bad-json": is_refused("bad_request"),
+    "message-create-thread": is_answered("thread_created"),
     "message-delete-thread": is_refused("not_found", "payload.thread_id"),
     "message-get-content": is_refused("not_found", "payload.thread_id"),
+    "message-get-context": is_answered("context"),
+    "message-get-health": is_answered("health"),
+    "message-get-thread-history": is_refused("not_found", "payload.thread_id"),
     "message-hello": is_welcomed,
+    "message-list-threads": is_answered("thread_list"),
     "message-ping": is_answered("pong"),
     "message-refresh-token": is_refused("unauthorized", "payload.token"),
+    "message-rename-thread": is_refused("not_found", "payload.thread_id"),
     "message-subscribe": is_refused("not_found", "payload.thread_id"),
+    "message-switch-thread": is_refused("not_found", "payload.thread_id"),
     "message-text-instead-of-content": is_refused("bad_request", "payload.text"),
     "message-unknown-type": is_refused("unknown_type", "type"),
+    "message-update-context": is_answered("context"),
+    "message-update-context-conflict": is_refused("version_conflict", "payload.version"),
     "message-user-message": is_answered("message_accepted"),
     "message-user-message-part": is_answered("part_accepted"),
     "worker-delete": is_processed,

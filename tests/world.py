@@ -9,6 +9,7 @@ import msgspec
 
 from agentsocket import relay, schedule
 from agentsocket.agents import Agent
+from agentsocket.contexts import ContextStore
 from agentsocket.control import Control
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import TokenRejected
@@ -18,6 +19,8 @@ from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
 from agentsocket.principal import Principal
 from agentsocket.runtime import Runtime
 from agentsocket.storage import Storage
+from agentsocket.tablecontexts import TableContexts
+from tests import wire
 from tests.fakes import Queue, Schedule, Scripted, Sockets
 
 
@@ -26,6 +29,7 @@ class World:
 
     def __init__(self, storage: Storage, runtime: Runtime, agent: Scripted) -> None:
         self.storage = storage
+        self.contexts: ContextStore = TableContexts(storage._table, limits=runtime.limits)
         self.runtime = runtime
         self.agent = agent
         self.agents: dict[str, Callable[[], Agent]] = {"usage_analyst": lambda: self.agent}
@@ -39,7 +43,6 @@ class World:
             SocketRequest(who, connection_id),
             storage=self.storage,
             schedule=cast(schedule.Schedule, self.schedule),
-            limits=self.runtime.limits,
         )
 
     def connect(self, who: Principal, connection_id: str) -> None:
@@ -51,18 +54,18 @@ class World:
         """Send a command; the payloads of its replies."""
         body = msgspec.json.encode({"type": kind, "payload": payload, "id": "c1"}).decode()
         replies = self.receive(SocketRequest(who, connection_id, body))
-        return [msgspec.json.decode(msgspec.json.encode(reply.payload)) for reply in replies]
+        return [wire.told(reply)["payload"] for reply in replies]
 
     def receive(self, request: SocketRequest) -> Iterator[Reply]:
         """One frame of a client: its replies, as they are made."""
         return relay.receive(
             request,
             storage=self.storage,
+            contexts=self.contexts,
             dispatch=cast(Dispatch, self.queue),
             gateway=cast(Gateway, self.sockets),
             verify=self.verify,
             agents={"usage_analyst"},
-            limits=self.runtime.limits,
         )
 
     def verify(self, token: str) -> Principal:
@@ -91,6 +94,7 @@ class World:
         await relay.execute(
             record or self.queue.take(),
             storage=self.storage,
+            contexts=self.contexts,
             dispatch=cast(Dispatch, self.queue),
             gateway=cast(Gateway, self.sockets),
             agents=self.agents,

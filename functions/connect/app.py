@@ -3,9 +3,9 @@
 from agentsocket import edge, relay, wiring
 from agentsocket.inputs import SocketRequest
 
-storage, schedule, limits = wiring.storage(), wiring.schedule(), wiring.limits()
+storage, schedule = wiring.storage(), wiring.schedule()
 
 
 @edge.connect
 def handler(request: SocketRequest) -> str | None:
-    return relay.connect(request, storage=storage, schedule=schedule, limits=limits)
+    return relay.connect(request, storage=storage, schedule=schedule)

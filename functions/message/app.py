@@ -6,12 +6,13 @@ from agentsocket import edge, relay, wiring
 from agentsocket.frames import Reply
 from agentsocket.inputs import SocketRequest
 
-storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(), wiring.gateway()
-verify, agents, limits = wiring.verify_locally(), wiring.agent_names(), wiring.limits()
+storage, contexts = wiring.storage(epochs=True, per_user=True), wiring.contexts(per_user=True)
+dispatch, gateway = wiring.dispatch(), wiring.gateway()
+verify, agents = wiring.verify_locally(), wiring.agent_names()
 
 
 @edge.websocket(gateway)
 def handler(request: SocketRequest) -> Iterable[Reply]:
     return relay.receive(
-        request, storage=storage, dispatch=dispatch, gateway=gateway, verify=verify, agents=agents, limits=limits
+        request, storage=storage, contexts=contexts, dispatch=dispatch, gateway=gateway, verify=verify, agents=agents
     )

@@ -4,10 +4,16 @@ from agentsocket import edge, relay, wiring
 from agentsocket.agents.catalog import AGENTS
 from agentsocket.inputs import RunRecord
 
-storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(dead_letters=True), wiring.gateway()
-runtime = wiring.runtime()
+storage, contexts, runtime = (
+    wiring.storage(epochs=True, per_user=True),
+    wiring.contexts(per_user=True),
+    wiring.runtime(),
+)
+dispatch, gateway = wiring.dispatch(dead_letters=True), wiring.gateway()
 
 
 @edge.queue
 async def handler(record: RunRecord) -> None:
-    await relay.execute(record, storage=storage, dispatch=dispatch, gateway=gateway, agents=AGENTS, runtime=runtime)
+    await relay.execute(
+        record, storage=storage, contexts=contexts, dispatch=dispatch, gateway=gateway, agents=AGENTS, runtime=runtime
+    )

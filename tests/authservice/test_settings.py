@@ -45,7 +45,8 @@ def test_each_seam_must_be_given(name):
         "JWKS": settings.jwks,
         "BUCKET": settings.bucket,
     }
-    assert readers[name]({name: "given"}) == "given"
+    given = "https://queue.example/1/control" if name == "CONTROL_QUEUE_URL" else "given"
+    assert readers[name]({name: given}) == given
     with pytest.raises(SettingsError, match=f"{name} is not set"):
         readers[name]({})
 
@@ -137,3 +138,13 @@ def test_a_wrong_limit_is_one_sentence_that_names_it(text):
 def test_keys_that_are_no_key_set_of_ours_are_a_wrong_setting(text):
     with pytest.raises(SettingsError, match="JWKS"):
         KeySet(text)
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "wrong"),
+    [(settings.table, "TABLE_NAME", "a table"), (settings.control_queue, "CONTROL_QUEUE_URL", "control")],
+)
+def test_what_is_no_such_name_or_address_is_one_error(read, name, wrong):
+    """L4."""
+    with pytest.raises(SettingsError, match=name):
+        read({name: wrong})

@@ -17,6 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from agentsocket.protocol import EVENTS
+from tests import wire
+
 TIMEOUT_S = 5.0 * float(os.environ.get("TIME_FACTOR", "3"))
 THREAD = "01JTHREAD"
 RUN = "01JRUN"
@@ -24,11 +27,41 @@ EPOCH = "epoch-1"
 
 Json = dict[str, Any]
 _ids = itertools.count(1)
+_AGENT = {"agent_name": "analyst", "agent_id": "a1"}
+_SAID = {"message_id": "m1", "seq": 1, "role": "user", "content": "", "truncated": False, "created_at": 1}
+_FILLED_IN: dict[str, Json] = {
+    "welcome": {
+        "connection_id": "c1",
+        "user_id": "u1",
+        "expires_at": 1_800_000_900,
+        "max_message_bytes": 128 * 1024,
+        "ping_interval_s": 240,
+    },
+    "agent_started": _AGENT | {"attempt": 1},
+    "agent_completed": _AGENT | {"outcome": "success", "duration_ms": 1},
+    "final_report": {"message_id": "m1", "content": "", "agent_metrics": {}, "total_duration_ms": 1},
+    "thread_snapshot": {"messages": [], "epoch": EPOCH, "seq": 0},
+    "disconnect": {"code": "shutdown", "reason": "it is over", "reconnect": True},
+    "error": {"code": "internal", "message": "it is internal", "temporary": True},
+}
 
 
 def frame(kind: str, payload: Json | None = None, **envelope: Any) -> Json:
-    """A frame as the server makes them."""
-    return {"type": kind, "payload": payload or {}, "id": f"e{next(_ids)}", "timestamp": 1_800_000_000_000} | envelope
+    """A frame as the server makes them; what a test leaves out is filled in. An unknown type may be anyhow."""
+    told = _FILLED_IN.get(kind, {}) | (payload or {})
+    if "messages" in told:
+        told |= {"messages": [_SAID | message for message in told["messages"]]}
+    sent = {"type": kind, "payload": told, "id": f"e{next(_ids)}", "timestamp": 1_800_000_000_000}
+    if kind in EVENTS:
+        sent |= {"thread_id": THREAD, "run_id": RUN, "seq": 1}
+    sent |= envelope
+    types = {kind, *(each["type"] for each in told.get("events", ()))}
+    return wire.checked(sent) if types <= wire.SERVER_TYPES else sent
+
+
+def misspoken(kind: str, payload: Json, **envelope: Any) -> Json:
+    """A frame as no server of ours makes them."""
+    return {"type": kind, "payload": payload, "id": f"e{next(_ids)}", "timestamp": 1_800_000_000_000} | envelope
 
 
 def event(seq: int, kind: str = "agent_thinking", payload: Json | None = None, **envelope: Any) -> Json:
@@ -98,10 +131,10 @@ class Peer:
         return received
 
     async def expect(self, kind: str) -> Json:
-        """The next frame, which must be of this type."""
+        """The next frame, which must be of this type and as published."""
         received = await self.read()
         assert received["type"] == kind, received
-        return received
+        return wire.checked_command(received)
 
     async def silent(self, seconds: float) -> bool:
         """Whether the client says nothing for so long."""
@@ -123,8 +156,7 @@ class Peer:
         return command
 
     async def welcome(self, **payload: Any) -> None:
-        told = {"connection_id": "c1", "user_id": "u1", "expires_at": 1_800_000_900, "max_message_bytes": 128 * 1024}
-        await self.send(frame("welcome", told | {"ping_interval_s": 240} | payload, reply_to=self.hello["id"]))
+        await self.send(frame("welcome", payload, reply_to=self.hello["id"]))
 
     def cut(self) -> None:
         """The network fails: no close frame."""

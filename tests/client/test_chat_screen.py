@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from local.chat_screen import Screen
-from tests.client.fakes import RUN, event, frame, snapshot
-from tests.client.scripts import DELTAS, REPORT, ROOT, failing, success
+from tests.client.fakes import RUN, event, frame, misspoken, snapshot
+from tests.client.scripts import DELTAS, REPORT, ROOT, TOOL, failing, success
 
 COMMAND = {"message_id": "m1", "content": "what do we spend?"}
 
@@ -152,7 +152,7 @@ def test_a_snapshot_shows_the_messages_and_the_run_under_way_goes_on() -> None:
 
 
 def test_long_previews_are_cut_to_the_line() -> None:
-    text = Seen().show(event(1, "tool_executing", ROOT | {"tool_name": "t", "arguments": "y" * 2000}))
+    text = Seen().show(event(1, "tool_executing", TOOL | {"arguments": "y" * 2000}))
     assert len(text.rstrip("\n")) == 60
     assert text.rstrip("\n").endswith("…")
 
@@ -167,18 +167,18 @@ def test_markup_of_a_frame_is_text() -> None:
 def test_no_frame_drives_the_terminal(field: str) -> None:
     hostile = {field: "\x1b[2J\x07\x9bhostile"}
     kinds = [kind for kind, _ in success(COMMAND)] + ["error", "disconnect"]
-    text = Seen().show(*(event(1, kind, hostile) for kind in kinds))
+    text = Seen().show(*(misspoken(kind, hostile, seq=1, run_id=RUN) for kind in kinds))
     assert not {"\x1b", "\x07", "\x9b"} & set(text)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, _ in success(COMMAND)] + ["thread_snapshot", "token_expiring"])
 def test_frames_of_unknown_shape_break_nothing(kind: str) -> None:
     seen = Seen()
-    seen.show(frame(kind, {}))
+    seen.show(misspoken(kind, {}))
     odd = {
         name: [1, {"a": None}] for name in ("recommendations", "action_plan", "messages", "agent_metrics", "content")
     }
-    seen.show(frame(kind, odd | {"active_run": 5, "total_duration_ms": "long", "step": "x"}))
+    seen.show(misspoken(kind, odd | {"active_run": 5, "total_duration_ms": "long", "step": "x"}))
 
 
 def test_the_text_of_the_deltas_is_the_text_on_the_screen() -> None:

@@ -14,7 +14,7 @@ from tests.client.talking import TOKEN, client_of, take
 
 def tasks_of_the_client() -> list[asyncio.Task[Any]]:
     """What it may have left behind: its own coroutines, or one that waits for an event."""
-    coroutines = ("Client.", "Event.wait")
+    coroutines = ("Connection.", "Event.wait")
     return [task for task in asyncio.all_tasks() if any(name in str(task.get_coro()) for name in coroutines)]
 
 

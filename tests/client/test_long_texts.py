@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from agentsocket_client import Client, CommandFailed, Damaged, Limits
 from agentsocket_client.limits import KB
 from agentsocket_client.longtexts import Pages, parts
-from tests.client.fakes import RUN, THREAD, TIMEOUT_S, FakeServer, Json, Peer, accepted, error, frame, part_accepted
+from tests.client.fakes import (
+    RUN,
+    THREAD,
+    TIMEOUT_S,
+    FakeServer,
+    Json,
+    Peer,
+    accepted,
+    error,
+    frame,
+    misspoken,
+    part_accepted,
+)
 from tests.client.talking import client_of
 
 LIMITS = Limits()
@@ -192,7 +204,7 @@ async def test_a_server_that_never_has_enough_is_given_up(server: FakeServer, mi
         async for text in peer.socket:
             command = json.loads(text)
             sent.append(command)
-            await peer.send(frame("part_accepted", {"missing": missing}, reply_to=command["id"]))
+            await peer.send(misspoken("part_accepted", {"missing": missing}, reply_to=command["id"]))
 
     server.serve_peer = insatiable
     async with client_of(server) as client:
@@ -291,7 +303,9 @@ def pages_of(text: str, size: int, **changes: Any) -> Iterator[Json]:
         yield {"content": text[offset : offset + size], "offset": offset, **whole, **following, **changes}
 
 
-async def read(server: FakeServer, client: Client, *answers: Json) -> tuple[str, list[Json]]:
+async def read(
+    server: FakeServer, client: Client, *answers: Json, made: Callable[..., Json] = frame
+) -> tuple[str, list[Json]]:
     """The text, and what was asked."""
     reading = asyncio.create_task(client.content(THREAD, "m1"))
     peer, asked = await server.peer(), []
@@ -299,7 +313,7 @@ async def read(server: FakeServer, client: Client, *answers: Json) -> tuple[str,
         command = await peer.expect("get_content")
         asked.append(command["payload"])
         kind = "error" if "code" in answer else "content"
-        await peer.send(frame(kind, answer, reply_to=command["id"], thread_id=THREAD))
+        await peer.send(made(kind, answer, reply_to=command["id"], thread_id=THREAD))
     return await reading, asked
 
 
@@ -337,7 +351,7 @@ async def test_what_is_not_found_is_raised(server: FakeServer) -> None:
 async def test_a_text_that_is_not_what_its_digest_says_is_not_handed_out(server: FakeServer, change: Json) -> None:
     async with client_of(server) as client:
         with pytest.raises(Damaged, match="digest"):
-            await read(server, client, *pages_of("0123456789", 5, **change))
+            await read(server, client, *pages_of("0123456789", 5, **change), made=misspoken)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from agentsocket_client.outputs import Hangup, Output, Reply
 from agentsocket_client.session import Session
-from tests.client.fakes import Json, accepted, error, frame
+from tests.client.fakes import Json, accepted, error, frame, misspoken
 from tests.client.talking import Talk, kinds, shown
 
 START = 1_800_000_000  # the server's clock when the client's is 0; this machine's has nothing to do with it
@@ -317,7 +317,7 @@ def test_a_welcome_without_a_sensible_end_leaves_it_to_token_expiring(expires_at
     lease = Lease()
     lease.session.open({}, 0, token="first")
     (hello,) = lease.talk.said()
-    lease.hears("welcome", {"expires_at": expires_at, "ping_interval_s": IDLE_S}, reply_to=hello["id"])
+    lease.talk.hears(misspoken("welcome", {"expires_at": expires_at, "ping_interval_s": IDLE_S}, reply_to=hello["id"]))
     assert lease.first_wanted() == math.inf
     lease.hears("token_expiring", {"expires_at": lease.at(60)})
     assert lease.wants()
@@ -326,7 +326,7 @@ def test_a_welcome_without_a_sensible_end_leaves_it_to_token_expiring(expires_at
 @pytest.mark.parametrize("timestamp", [None, "now", 10**400])
 def test_without_the_servers_clock_token_expiring_still_counts(timestamp: object) -> None:
     lease = Lease()
-    lease.hears("token_expiring", {"expires_at": lease.at(LIFE_S)}, timestamp=timestamp)
+    lease.talk.hears(misspoken("token_expiring", {"expires_at": lease.at(LIFE_S)}, timestamp=timestamp))
     assert lease.wants()
 
 

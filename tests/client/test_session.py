@@ -173,7 +173,17 @@ def test_a_command_above_the_rate_limit_is_sent_again_when_there_is_room() -> No
     assert talk.hears(reply) == [Reply(command["id"], reply)]
 
 
-def test_so_is_a_subscribe_of_its_own() -> None:
+def test_a_command_that_has_to_wait_for_long_is_the_callers_to_know_of() -> None:
+    """The day's runs are used up: nothing else may wait behind it until midnight."""
+    talk = Talk()
+    command, next_one = talk.sends(), talk.asks("create_thread")
+    talk.said()
+    refusal = error("rate_limited", temporary=True, reply_to=command["id"], retry_after_ms=3_600_000)
+    assert talk.hears(refusal) == [Reply(command["id"], refusal)]
+    assert talk.said() == [next_one]
+
+
+def test_a_subscribe_of_its_own_above_the_rate_limit_is_sent_again_too() -> None:
     talk = Talk(point())
     talk.hears(subscribed(10, recovered=True), batch(), event(12))
     (question,) = talk.after(1).said()

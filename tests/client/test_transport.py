@@ -131,7 +131,7 @@ async def test_the_token_and_the_messages_are_in_no_log(
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         transport = await opened(server.url, form=form)
-        await transport.send('{"type": "hello", "id": "1", "payload": {"private": true}}')
+        await transport.send('{"type": "hello", "id": "1", "payload": {"protocol": 1, "client": {"name": "private"}}}')
         await transport.receive()
         await transport.close()
     logged = [record for record in caplog.records if not record.name.startswith("websockets.server")]
@@ -140,7 +140,7 @@ async def test_the_token_and_the_messages_are_in_no_log(
 
 async def test_long_texts_go_out_in_frames_of_32_kb(server: FakeServer) -> None:
     transport = await opened(server.url)
-    await transport.send('{"type": "hello", "id": "1", "payload": {}}')
+    await transport.send('{"type": "hello", "id": "1", "payload": {"protocol": 1}}')
     peer = await server.peer()
     await transport.send('{"type": "user_message", "text": "' + "€" * 40_000 + '"}')
     assert (await peer.read())["text"] == "€" * 40_000
@@ -153,7 +153,7 @@ async def test_long_texts_go_out_in_frames_of_32_kb(server: FakeServer) -> None:
 @pytest.mark.parametrize("code", [1000, 1001, 1009, 1011])
 async def test_a_close_tells_its_code(server: FakeServer, code: int) -> None:
     transport = await opened(server.url)
-    await transport.send('{"type": "hello", "id": "1", "payload": {}}')
+    await transport.send('{"type": "hello", "id": "1", "payload": {"protocol": 1}}')
     peer = await server.peer()
     await peer.socket.close(code)
     await transport.receive()  # the welcome
@@ -165,7 +165,7 @@ async def test_a_close_tells_its_code(server: FakeServer, code: int) -> None:
 async def test_a_cut_connection_has_no_code(server: FakeServer) -> None:
     """D2."""
     transport = await opened(server.url)
-    await transport.send('{"type": "hello", "id": "1", "payload": {}}')
+    await transport.send('{"type": "hello", "id": "1", "payload": {"protocol": 1}}')
     await transport.receive()
     (await server.peer()).cut()
     with pytest.raises(Interrupted) as end:

@@ -22,6 +22,7 @@ from local import events
 from local.invoke import IDENTITY_URL, ISSUER_URL, PRECEDING
 from local.issuer import CLIENT_ID, Issuer
 from local.tokens import AccessTokens
+from tests import wire
 from tests.authservice.fakes import Server
 from tests.fakes import Connections
 from tests.outcomes import ADA, OUTCOMES
@@ -178,7 +179,7 @@ def test_an_event_has_its_outcome(deployed, event):
 def test_the_worker_s_event_runs_an_agent_and_pushes_what_it_does(deployed, connections, dynamodb):
     deployed.precede("worker-run")
     assert deployed.answer("worker-run", **deployed.received()) == {"batchItemFailures": []}
-    pushed = [json.loads(frame)["type"] for _, frame in connections.seen if frame]
+    pushed = [wire.read(frame)["type"] for _, frame in connections.seen if frame]
     assert (pushed[0], pushed[-1]) == ("user_message", "final_report")
     key = keys.run(ADA, keys.run_id(ADA, "question-1"))
     row = dynamodb.get_item(TableName="agentsocket", Key={name: {"S": text} for name, text in key.items()})
@@ -200,10 +201,13 @@ def test_the_keys_are_published_reported_and_removed(deployed, signers):
 
 
 def test_a_disconnect_forgets_the_connection(deployed, dynamodb):
+    """Its row, that is: what the user may ask for is not made more by coming and going."""
+    quota = keys.quota(ADA)["SK"]
     deployed.answer("connect")
-    assert dynamodb.scan(TableName="agentsocket")["Count"] == 1
+    connection, kept = sorted(row["SK"]["S"] for row in dynamodb.scan(TableName="agentsocket")["Items"])
+    assert (connection.startswith(keys.CONNECTION), kept) == (True, quota)
     deployed.answer("disconnect")
-    assert dynamodb.scan(TableName="agentsocket")["Count"] == 0
+    assert [row["SK"]["S"] for row in dynamodb.scan(TableName="agentsocket")["Items"]] == [quota]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_a_handler_refuses_an_event_that_is_not_its_own(deployed, function, even
 def test_a_fault_of_ours_reaches_the_client_as_internal_and_the_log_without_its_text(deployed, dynamodb, log):
     dynamodb.delete_table(TableName="agentsocket")
     answer = deployed.answer("message-user-message")
-    frame = json.loads(answer["body"])
+    frame = wire.read(answer["body"])
     assert (frame["type"], frame["payload"]["code"], frame["reply_to"]) == ("error", "internal", "question-1")
     logged = log.getvalue()
     assert '"internal error"' in logged

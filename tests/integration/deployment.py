@@ -21,7 +21,6 @@ from urllib.parse import quote_plus
 from uuid import uuid4
 
 import boto3
-import jsonschema
 import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -32,6 +31,7 @@ from agentsocket_client import Client
 from local.issuer import Issuer
 from local.signin import EXCHANGE, ID_TOKEN
 from local.tokens import AccessTokens
+from tests import wire
 from tests.integration.asking import Answer, ask, form
 from tests.waiting import TIME_FACTOR
 
@@ -49,9 +49,6 @@ LONG = "\n".join(
 )
 
 Frame = dict[str, Any]
-
-_SCHEMA = json.loads((ROOT / "clients" / "protocol.schema.json").read_text())
-SERVER_FRAME = jsonschema.Draft202012Validator({**_SCHEMA, "$ref": "#/$defs/server"})
 
 
 class Deployment:
@@ -197,7 +194,7 @@ class Deployment:
         async def fresh() -> str:
             return self.token(name)
 
-        given: dict[str, Any] = {"url": self.url, "token": fresh} | options
+        given: dict[str, Any] = {"url": self.url, "token": fresh, "connect": wire.connect} | options
         return Client(**given)
 
 
@@ -216,8 +213,7 @@ class Socket:
     async def receive(self) -> Frame:
         """The next frame, checked against the schema. Raises TimeoutError when none comes."""
         async with asyncio.timeout(PATIENCE_S):
-            frame: Frame = json.loads(await self.bare.recv())
-        SERVER_FRAME.validate(frame)
+            frame = wire.read(await self.bare.recv())
         self.seen.append(frame)
         return frame
 
@@ -228,11 +224,16 @@ class Socket:
             if condition(frame):
                 return frame
 
-    async def ask(self, kind: str, **payload: Any) -> Frame:
+    async def ask(self, kind: str, *, command_id: str = "", **payload: Any) -> Frame:
         """Send a command; its reply, whatever else comes in between."""
-        command_id = uuid4().hex
+        command_id = command_id or uuid4().hex
         await self.send(json.dumps({"type": kind, "payload": payload, "id": command_id}))
         return await self.until(lambda frame: frame.get("reply_to") == command_id)
+
+    async def news(self) -> list[Frame]:
+        """Every push that had been on its way before the answer to one more command: all that have come so far."""
+        await self.ask("ping")
+        return [frame for frame in self.seen if "reply_to" not in frame]
 
     async def run(self, content: str, **payload: Any) -> list[Frame]:
         """Send a message; the events of its run, to the last."""

@@ -54,13 +54,14 @@ def log_of(deployment: Deployment, name: str, thread_id: str) -> list[Frame]:
     return [json.loads(LogEvent.of(row).frame) for row in rows_of(deployment, partition, keys.EVENT)]
 
 
-def rows_of(deployment: Deployment, partition: str, prefix: str) -> list[dict[str, Any]]:
-    """The rows of a partition whose sort key begins so."""
+def rows_of(deployment: Deployment, partition: str, prefix: str = "") -> list[dict[str, Any]]:
+    """The rows of a partition whose sort key begins so, or all of them."""
     pages = deployment.aws("dynamodb").get_paginator("query")
+    beginning = {":prefix": {"S": prefix}} if prefix else {}
     found = pages.paginate(
         TableName=deployment.facts["outputs"]["TableName"],
-        KeyConditionExpression="PK = :partition AND begins_with(SK, :prefix)",
-        ExpressionAttributeValues={":partition": {"S": partition}, ":prefix": {"S": prefix}},
+        KeyConditionExpression="PK = :partition" + (" AND begins_with(SK, :prefix)" if prefix else ""),
+        ExpressionAttributeValues={":partition": {"S": partition}, **beginning},
         ConsistentRead=True,
     )
     plain = TypeDeserializer().deserialize

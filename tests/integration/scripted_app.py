@@ -11,19 +11,23 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agentsocket import edge, relay, wiring
-from agentsocket.agents import AgentEvent, Failed, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
+from agentsocket.agents import AgentEvent, Failed, Remember, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
 from agentsocket.agents.catalog import AGENTS, DEFAULT
 from agentsocket.inputs import RunRecord
 from tests.integration.started import started
 
-storage, dispatch, gateway = wiring.storage(epochs=True), wiring.dispatch(dead_letters=True), wiring.gateway()
-runtime = wiring.runtime()
+storage, contexts, runtime = (
+    wiring.storage(epochs=True, per_user=True),
+    wiring.contexts(per_user=True),
+    wiring.runtime(),
+)
+dispatch, gateway = wiring.dispatch(dead_letters=True), wiring.gateway()
 
 PROCESSES = Path(__file__).with_name("processes").read_text()
 
@@ -37,12 +41,16 @@ def note(run_id: str, what: str) -> None:
 class Scripted:
     """Plays the steps of its question. `begun` collects the runs that this invocation has begun."""
 
+    remembers = ("thread.notes", "user.notes")
+
     def __init__(self, begun: list[str]) -> None:
         self._begun = begun
+        self._remembered: Mapping[str, Any] = {}
 
     async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Yields what the steps say; a report at the end."""
         self._begun.append(turn.run_id)
+        self._remembered = turn.remembered
         note(turn.run_id, "begun")
         if not turn.text.startswith("[["):
             async for event in AGENTS[DEFAULT]().run(turn):
@@ -77,6 +85,14 @@ class Scripted:
         yield ToolStarted(call_id, "look_up", "{}")
         yield ToolEnded(call_id, "look_up", "success", "found", 1)
 
+    async def remember(self, name: str, patch: dict[str, Any]) -> AsyncIterator[AgentEvent]:
+        """Have something remembered."""
+        yield Remember(name, patch)
+
+    async def recall(self, name: str) -> AsyncIterator[AgentEvent]:
+        """Say what was remembered under that name when this attempt began."""
+        yield Text(json.dumps(self._remembered[name], sort_keys=True))
+
     async def rest(self, seconds: float) -> None:
         """Say nothing."""
         await asyncio.sleep(seconds)
@@ -101,7 +117,15 @@ async def handler(record: RunRecord) -> None:
     begun: list[str] = []
     agents = {DEFAULT: partial(Scripted, begun)}
     try:
-        await relay.execute(record, storage=storage, dispatch=dispatch, gateway=gateway, agents=agents, runtime=runtime)
+        await relay.execute(
+            record,
+            storage=storage,
+            contexts=contexts,
+            dispatch=dispatch,
+            gateway=gateway,
+            agents=agents,
+            runtime=runtime,
+        )
     finally:
         for run_id in begun:
             note(run_id, "over")

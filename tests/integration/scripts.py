@@ -45,6 +45,16 @@ def use_tool(call_id: str = "1") -> Step:
     return ["use_tool", call_id]
 
 
+def remember(name: str, **patch: object) -> Step:
+    """A change of what is remembered, by a merge patch: `thread.notes` of the thread, `user.notes` of the user."""
+    return ["remember", name, patch]
+
+
+def recall(name: str) -> Step:
+    """A piece of the answer: what was remembered under that name when the attempt began, as JSON."""
+    return ["recall", name]
+
+
 def rest(seconds: float) -> Step:
     """Silence."""
     return ["rest", seconds]

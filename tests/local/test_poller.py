@@ -29,6 +29,8 @@ def handler(event, context):
     body = json.loads(record["body"])
     say = lambda text: open(body["log"], "a").write(text + "\\n")
     say("begin " + body["name"])
+    if body.get("hides"):
+        say("by " + record["receiptHandle"])
     deadline = time.time() + 60
     while body.get("until") and not os.path.exists(body["until"]) and time.time() < deadline:
         time.sleep(0.01)
@@ -165,6 +167,26 @@ async def test_a_failed_message_comes_again_before_its_groups_next(queue, by):
     async with polling(queue):
         lines = await queue.until("end 2")
     assert lines == ["begin 1", "fail 1", "begin 1", "end 1", "begin 2", "end 2"]
+
+
+async def test_a_message_that_its_function_has_hidden_comes_again_when_that_is_over(queue, tmp_path):
+    """So a run waits for the user's others: its worker says how long, and fails the record. It holds up no other."""
+    queue.send("1", group="a", failures=1, by="report", hides=True, until=str(tmp_path / "go"))
+    async with polling(queue):
+        await queue.until("begin 1")
+        await asyncio.to_thread(wait_until, lambda: len(queue.lines()) == 2, "the receipt")
+        receipt = queue.lines()[1].removeprefix("by ")
+        hidden = 3 * VISIBILITY_S
+        queue.sqs.change_message_visibility(
+            QueueUrl=queue.feed.queue_url, ReceiptHandle=receipt, VisibilityTimeout=hidden
+        )
+        before = time.monotonic()
+        (tmp_path / "go").touch()
+        await queue.until("fail 1")
+        queue.send("2", group="b")
+        assert "end 1" not in await queue.until("end 2")
+        await queue.until("end 1")
+    assert time.monotonic() - before > hidden - 0.5
 
 
 async def test_after_a_stop_nothing_more_is_taken(queue):

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import Principal
 from agentsocket_client.errors import Interrupted, Refused
+from tests import wire
 from tests.simulation.faults import Faults
 from tests.simulation.processes import Call, Process, refusal
 
@@ -85,6 +86,7 @@ class Socket:
 
     def push(self, text: str) -> None:
         """A frame leaves for the client."""
+        wire.overheard(text)
         gateway = self._gateway
         self.heard_at = gateway.now()
         if gateway.faults.strike("posts_dropped", self.random):

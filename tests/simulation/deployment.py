@@ -15,9 +15,10 @@ from random import Random
 from typing import Any, cast
 
 from agentsocket import edge, keys, principal, relay, replies
+from agentsocket.contexts import ContextStore
 from agentsocket.control import Control
 from agentsocket.dispatch import Dispatch
-from agentsocket.errors import RunUnfinished, TokenRejected, Unavailable
+from agentsocket.errors import RateLimited, RunUnfinished, TokenRejected, Unavailable
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import Revocation, RunRequest, SocketRequest
 from agentsocket.limits import Limits
@@ -26,6 +27,7 @@ from agentsocket.runtime import Runtime
 from agentsocket.schedule import Schedule
 from agentsocket.storage import Storage
 from agentsocket.table import Table, _serialize
+from agentsocket.tablecontexts import TableContexts
 from tests.simulation.agents import Answering
 from tests.simulation.apigateway import ApiGateway, InvocationFailed, Management, Routes, Socket
 from tests.simulation.dynamodb import Database, DynamoDB
@@ -52,6 +54,7 @@ class Seams:
     """What one process reaches the world by."""
 
     storage: Storage
+    contexts: ContextStore
     dispatch: Dispatch
     schedule: Schedule
     gateway: Gateway
@@ -142,12 +145,12 @@ class Deployment:
 
     async def _connect(self, request: SocketRequest) -> bool:
         process, seams = self._process("connect")
-        step = functools.partial(relay.connect, storage=seams.storage, schedule=seams.schedule, limits=self.limits)
+        step = functools.partial(relay.connect, storage=seams.storage, schedule=seams.schedule)
         try:
             await process.serve(process.run(step, request))
         except TokenRejected:
             return False
-        except (Crashed, Unavailable):
+        except (Crashed, Unavailable, RateLimited):  # a 429 or a 5xx: the client comes again
             raise InvocationFailed from None
         return True
 
@@ -156,11 +159,11 @@ class Deployment:
         step = functools.partial(
             relay.receive,
             storage=seams.storage,
+            contexts=seams.contexts,
             dispatch=seams.dispatch,
             gateway=seams.gateway,
             verify=self._verify,
             agents={_AGENT},
-            limits=self.limits,
         )
         try:
             return await process.serve(
@@ -221,6 +224,7 @@ class Deployment:
         work: Coroutine[Any, Any, None] = relay.execute(
             record,
             storage=seams.storage,
+            contexts=seams.contexts,
             dispatch=seams.dispatch,
             gateway=seams.gateway,
             agents={_AGENT: lambda: Answering(process)},
@@ -266,6 +270,7 @@ class Deployment:
         queue = cast("Any", SQS(self.queues, process))
         seams = Seams(
             storage=Storage(table, limits=self.limits, generation="g"),
+            contexts=TableContexts(table, limits=self.limits),
             dispatch=Dispatch(queue, queue=RUNS, dead_letters=DEAD_LETTERS),
             schedule=Schedule(queue, queue=CONTROL),
             gateway=Gateway(cast("Any", Management(self.sockets, process))),

@@ -18,7 +18,7 @@ Tree = tuple[Any, ...]
 
 _TOKEN = re.compile(r"\s*([(),]|<>|<=|>=|=|<|>|[#:]?[A-Za-z_][A-Za-z0-9_]*(?:\.#?[A-Za-z_][A-Za-z0-9_]*)*)")
 _COMPARISONS = {"=", "<>", "<", "<=", ">", ">="}
-_FUNCTIONS = {"attribute_exists", "attribute_not_exists", "begins_with"}
+_FUNCTIONS = {"attribute_exists", "attribute_not_exists", "begins_with", "contains"}
 
 
 class Unsupported(Exception):
@@ -90,6 +90,10 @@ def _one(tokens: list[str]) -> Tree:
         return tree
     if token in _FUNCTIONS:
         return (token, *_arguments(tokens))
+    if token == "size":
+        [path] = _arguments(tokens)
+        operator = tokens.pop()
+        return ("size", operator, path, tokens.pop())
     operator = tokens.pop()
     if operator in _COMPARISONS:
         return (operator, token, tokens.pop())
@@ -129,6 +133,12 @@ def _true(tree: Tree, item: Item, bound: Bound) -> bool:
             return _at(item, bound.path(path)) is not None
         case ("attribute_not_exists", path):
             return _at(item, bound.path(path)) is None
+        case ("contains", path, value):
+            return bound.values[value]["S"] in (_at(item, bound.path(path)) or {}).get("SS", ())
+        case ("size", operator, path, value):
+            kept = _at(item, bound.path(path))
+            sized = None if kept is None else {"N": str(len(kept["SS"]))}
+            return _compared(operator, sized, bound.values[value])
         case ("in", path, values):
             return any(_compared("=", _at(item, bound.path(path)), bound.values[value]) for value in values)
         case ("between", path, low, high):
@@ -178,16 +188,19 @@ def _compared(operator: str, found: Attribute | None, wanted: Attribute) -> bool
 
 
 @cache
-def assignments(text: str) -> tuple[list[tuple[str, str, str]], list[str], list[tuple[str, str]]]:
-    """An update: its SETs as (path, value, path of the value that stands before it, or empty), REMOVEs and ADDs."""
+def assignments(
+    text: str,
+) -> tuple[list[tuple[str, str, str]], list[str], list[tuple[str, str]], list[tuple[str, str]]]:
+    """An update's SETs as (path, value, path of the value that stands before it, or empty), REMOVEs, ADDs, DELETEs."""
     sets: list[tuple[str, str, str]] = []
     removes: list[str] = []
     adds: list[tuple[str, str]] = []
+    deletes: list[tuple[str, str]] = []
     tokens = _tokens(text)
     section = ""
     while tokens:
         token = tokens.pop()
-        if token in ("SET", "REMOVE", "ADD"):
+        if token in ("SET", "REMOVE", "ADD", "DELETE"):
             section = token
         elif token == ",":
             continue
@@ -197,9 +210,11 @@ def assignments(text: str) -> tuple[list[tuple[str, str, str]], list[str], list[
             removes.append(token)
         elif section == "ADD":
             adds.append((token, tokens.pop()))
+        elif section == "DELETE":
+            deletes.append((token, tokens.pop()))
         else:
             raise Unsupported(text)
-    return sets, removes, adds
+    return sets, removes, adds, deletes
 
 
 def _assignment(path: str, tokens: list[str]) -> tuple[str, str, str]:
@@ -215,7 +230,7 @@ def _assignment(path: str, tokens: list[str]) -> tuple[str, str, str]:
 
 def updated(text: str, item: Item, bound: Bound) -> Item:
     """The item after the update. Raises KeyError for a path through what is not there, which DynamoDB refuses."""
-    sets, removes, adds = assignments(text)
+    sets, removes, adds, deletes = assignments(text)
     new = dict(item)
     for path, value, kept in sets:
         before = _at(item, bound.path(kept)) if kept else None
@@ -223,9 +238,20 @@ def updated(text: str, item: Item, bound: Bound) -> Item:
     for path in removes:
         _remove(new, bound.path(path))
     for path, value in adds:
-        before = _at(item, bound.path(path)) or {"N": "0"}
-        _put(new, bound.path(path), {"N": str(int(before["N"]) + int(bound.values[value]["N"]))})
+        _put(new, bound.path(path), _sum(_at(item, bound.path(path)), bound.values[value]))
+    for path, value in deletes:
+        left = set((_at(item, bound.path(path)) or {"SS": []})["SS"]) - set(bound.values[value]["SS"])
+        if left:
+            _put(new, bound.path(path), {"SS": sorted(left)})
+        else:  # a set is never empty
+            _remove(new, bound.path(path))
     return new
+
+
+def _sum(before: Attribute | None, more: Attribute) -> Attribute:
+    if "SS" in more:
+        return {"SS": sorted({*(before or {"SS": []})["SS"], *more["SS"]})}
+    return {"N": str(int((before or {"N": "0"})["N"]) + int(more["N"]))}
 
 
 def _put(item: Item, path: list[str], value: Attribute) -> None:

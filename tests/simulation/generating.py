@@ -35,16 +35,22 @@ _WEIGHTS: dict[Action, float] = {
 def making(random: Random, story: Story) -> Making:
     """Limits and numbers of a deployment: the real ones, or so small that they matter."""
     aging = any(step.pause_s >= _AGE_S for step in story.steps)  # short tokens would take most of the time there
-    limits = Limits(
-        replay_max_events=random.choice((300, 300, 300, 7)),
-        tail_max_events=random.choice((200, 200, 200, 6)),
-        max_connections=random.choice((10, 10, 10, 2)),
-        sweep_page=random.choice((100, 3)),
-        command_burst=random.choice((100, 100, 100, 25)),
-        commands_per_s=random.choice((20, 20, 20, 5)),
-    )
+    given = {
+        "replay_max_events": random.choice((300, 300, 300, 7)),
+        "tail_max_events": random.choice((200, 200, 200, 6)),
+        "max_connections": random.choice((10, 10, 10, 2)),
+        "sweep_page": random.choice((100, 3)),
+        "command_burst": random.choice((100, 100, 100, 25)),
+        "commands_per_s": random.choice((20, 20, 20, 5)),
+    }
     token_life_s = random.choice((900, 900, 900, 900, 40, 90)) if not aging else 900
-    return Making(limits, workers=random.choice((1, 2, 4)), token_life_s=token_life_s)
+    workers = random.choice((1, 2, 4))
+    given |= {
+        "runs_at_once": random.choice((3, 3, 1)),
+        "max_waiting_runs": random.choice((20, 20, 2)),
+        "connects_per_min": random.choice((30, 30, 4)),
+    }
+    return Making(Limits(**given), workers=workers, token_life_s=token_life_s)
 
 
 def story(random: Random) -> Story:

@@ -94,6 +94,8 @@ class Rows:
                     yield f"the lease of thread {thread_id} is not released: {sorted(left)}"
                 if row.get("top") != tops[thread_id]:
                     yield f"the top of thread {thread_id} is {row.get('top')}, its log has {tops[thread_id]} events"
+            if row["SK"] == "QUOTA" and row.get("running") and not late_calls:
+                yield f"counted as running still: {sorted(row['running'])}"
             if row["SK"].startswith("LIVE#RUN#"):
                 yield f"{row['SK']} is left"
             if row["SK"].startswith("RUN#") and row["state"] not in _TERMINAL:

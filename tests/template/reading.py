@@ -1,5 +1,6 @@
 """The template as data: what a function is given, and what it may do. Tags such as !Ref are read as {"Ref": …}."""
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,35 @@ def environment(name: str) -> dict[str, Any]:
     return {**shared, **properties(f"{name}Function")["Environment"]["Variables"]}
 
 
-def grants(name: str) -> set[tuple[str, str]]:
-    """What one function's role allows: pairs of an action and a resource."""
-    (policy,) = properties(f"{name}Role")["Policies"]
+def grants(name: str, *, holding: Collection[str] = ()) -> set[tuple[str, str]]:
+    """What one function's role allows: pairs of an action and a resource. `holding` are the conditions that hold."""
     return {
         (action, written(resource))
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in statements(f"{name}Role", holding=holding)
+        if statement["Effect"] == "Allow"
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
     }
+
+
+def statements(role: str, *, holding: Collection[str] = ()) -> list[Any]:
+    """The statements of a role's own policy, and of those that are attached to it."""
+    attached = [
+        policy["Properties"]
+        for policy in resources("AWS::IAM::Policy").values()
+        if policy["Condition"] in holding and {"Ref": role} in policy["Properties"]["Roles"]
+    ]
+    documents = [policy["PolicyDocument"] for policy in properties(role)["Policies"] + attached]
+    chosen = [_chosen(each, holding) for document in documents for each in document["Statement"]]
+    return [statement for statement in chosen if statement != {"Ref": "AWS::NoValue"}]
+
+
+def _chosen(value: Any, holding: Collection[str]) -> Any:
+    """A value, or the side of an !If."""
+    while "Fn::If" in value:
+        condition, then, otherwise = value["Fn::If"]
+        value = then if condition in holding else otherwise
+    return value
 
 
 def listed(value: Any) -> list[Any]:
@@ -55,7 +76,9 @@ def listed(value: Any) -> list[Any]:
 
 
 def written(resource: Any) -> str:
-    """A resource in one line: `Table.Arn` for an attribute, else the text of !Sub; both sides of an !If."""
+    """A resource in one line: `Table.Arn` for an attribute, else the text (of !Sub); both sides of an !If."""
+    if isinstance(resource, str):
+        return str(resource)
     if "Fn::If" in resource:
         condition, *sides = resource["Fn::If"]
         return f"{condition}: " + " or ".join(written(side) for side in sides if side != {"Ref": "AWS::NoValue"})

@@ -24,7 +24,7 @@ LOAD = """
 import sys
 sys.path[:0] = {path!r}
 import importlib.util, pkgutil
-import aws_lambda_powertools, boto3, jwt, msgspec
+import aws_lambda_powertools, boto3, jwt, msgspec, redis
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 package = importlib.import_module({package!r})
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):

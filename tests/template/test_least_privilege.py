@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.template.reading import AUTH_FUNCTIONS, FUNCTIONS, function, grants, properties, resources
+from tests.template.reading import AUTH_FUNCTIONS, FUNCTIONS, environment, function, grants, properties, resources
 
 CONNECTIONS = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/${StageName}"
 POSTING = {("execute-api:ManageConnections", f"{CONNECTIONS}/POST/@connections/*")}
@@ -20,15 +20,14 @@ def rows(*actions: str, table: str = "Table.Arn") -> set[tuple[str, str]]:
     return {(f"dynamodb:{action}", table) for action in actions}
 
 
+CHANGING = rows("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
 ALLOWED = {
     "Authorizer": set(),
-    "Connect": rows("BatchGetItem", "DeleteItem", "PutItem") | SCHEDULING,
+    "Connect": rows("BatchGetItem", "DeleteItem", "PutItem", "UpdateItem") | SCHEDULING,
     "Disconnect": rows("DeleteItem"),
-    "Message": rows("BatchGetItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
-    | SENDING
-    | POSTING
-    | CLOSING,
-    "Worker": rows("BatchGetItem", "BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    "Message": CHANGING | rows("Query", table="${Table.Arn}/index/by_activity") | SENDING | POSTING | CLOSING,
+    "Worker": CHANGING
+    | rows("BatchWriteItem")
     | RECEIVING
     | POSTING
     | CLOSING
@@ -38,7 +37,10 @@ ALLOWED = {
     | SCHEDULING
     | POSTING
     | CLOSING,
-    "Http": rows("BatchGetItem", "GetItem") | rows("Query", table="${Table.Arn}/index/by_activity"),
+    "Http": rows("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
+    | rows("Query", table="${Table.Arn}/index/by_activity")
+    | SENDING
+    | POSTING,
     "Auth": rows("BatchGetItem", "PutItem", "UpdateItem", table="AuthTable.Arn")
     | {("kms:Sign", "HasKeyA: SigningKeyA.Arn"), ("kms:Sign", "HasKeyB: SigningKeyB.Arn")}
     | SCHEDULING,
@@ -58,6 +60,49 @@ def test_a_role_allows_exactly_what_its_function_does(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_with_a_role_per_user_message_and_worker_reach_the_table_through_it_only(name):
+    """E7: what the code keeps apart, IAM does too (test_tenant_policy.py)."""
+    others = {(action, where) for action, where in grants(name) if not action.startswith("dynamodb:")}
+    assuming = {(f"sts:{action}", "TenantRole.Arn") for action in ("AssumeRole", "TagSession")}
+    changed = name in {"Message", "Worker"}
+    assert grants(name, holding={"RolePerUser"}) == (others | assuming if changed else grants(name))
+    assert "TENANT_ROLE" not in environment(name) or changed
+
+
+INTERFACES = {
+    (f"ec2:{action}", "*")
+    for action in (
+        "AssignPrivateIpAddresses",
+        "CreateNetworkInterface",
+        "DeleteNetworkInterface",
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "UnassignPrivateIpAddresses",
+    )
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_in_a_vpc_lambda_may_make_the_interfaces_that_its_functions_need(name):
+    """AWS demands `*` here: an interface that does not exist yet has no name."""
+    added = INTERFACES if "VpcConfig" in function(name) else set()
+    assert grants(name, holding={"InVpc"}) - grants(name) == added
+
+
+def test_what_lambda_may_do_in_a_vpc_the_functions_code_may_not():
+    """As AWS advises: only requests of a function's own code name it as their source."""
+    (policy,) = [policy for policy in resources("AWS::IAM::Policy").values() if policy["Condition"] == "InVpc"]
+    (statement,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert {(action, statement["Resource"]) for action in statement["Action"]} == INTERFACES
+    [(key, source)] = statement["Condition"]["ArnLike"].items()
+    assert key == "lambda:SourceFunctionArn"
+    assert source["Fn::Sub"].endswith(":function:${AWS::StackName}-*")
+    inside = [{"Ref": f"{name}Role"} for name in FUNCTIONS if "VpcConfig" in function(name)]
+    assert policy["Properties"]["Roles"] == inside
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_has_a_role_of_its_own_that_only_lambda_may_take(name):
     assert function(name)["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     (trust,) = properties(f"{name}Role")["AssumeRolePolicyDocument"]["Statement"]
@@ -68,9 +113,9 @@ def test_the_authorizer_has_no_table_and_no_queue():
     assert {action.partition(":")[0] for action, _ in grants("Authorizer")} == {"logs"}
 
 
-def test_only_message_worker_and_control_may_post_to_connections():
+def test_only_message_worker_control_and_http_may_post_to_connections():
     posting = [name for name in FUNCTIONS if any(action.startswith("execute-api:") for action, _ in grants(name))]
-    assert posting == ["Message", "Worker", "Control"]
+    assert posting == ["Message", "Worker", "Control", "Http"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -90,7 +135,7 @@ def test_only_the_signing_key_itself_lets_its_account_decide():
 
 
 def test_no_role_has_managed_policies_or_is_shared():
-    assert set(resources("AWS::IAM::Role")) == {f"{name}Role" for name in FUNCTIONS}
+    assert set(resources("AWS::IAM::Role")) == {f"{name}Role" for name in FUNCTIONS} | {"TenantRole"}
     for role in resources("AWS::IAM::Role").values():
         assert set(role["Properties"]) == {"AssumeRolePolicyDocument", "Policies"}
 

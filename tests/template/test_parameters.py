@@ -21,6 +21,10 @@ ACCEPTED = {
     "Jwks": ["", '{"keys": []}', '{"keys":[{"kty":"EC"}]}'],
     "AllowedOrigins": ["", "https://app.example.com", "https://app.example.com,http://localhost:3000"],
     "Limits": ["{}", '{"lease_s": 5}'],
+    "RedisUrl": ["", "rediss://cache.example.com:6379", "redis://10.0.0.7", "rediss://cache.example.com/"],
+    "RedisSecret": ["", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redis/login-AbCdEf"],
+    "SubnetIds": ["", "subnet-0a1b2c3d", "subnet-0a1b2c3d,subnet-0123456789abcdef0"],
+    "SecurityGroupIds": ["", "sg-0a1b2c3d", "sg-0a1b2c3d,sg-0123456789abcdef0"],
     "AlarmTopic": ["", "arn:aws:sns:eu-west-1:123456789012:operators"],
     "StageName": ["live", "v1"],
     "Generation": ["1", "restored2"],
@@ -40,6 +44,15 @@ REFUSED = {
     "Jwks": ["keys", "[]", '{"kty": "EC"}'],
     "AllowedOrigins": ["*", "https://*.example.com", "app.example.com", "https://app.example.com/path", "null"],
     "Limits": ["", "[]", "lease_s=5"],
+    "RedisUrl": [
+        "cache.example.com:6379",
+        "https://cache.example.com",
+        "rediss://a:b@cache.example.com",
+        "redis://c/1",
+    ],
+    "RedisSecret": ["redis-login", "arn:aws:ssm:eu-west-1:123456789012:parameter/redis"],
+    "SubnetIds": ["sg-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", "subnet-"],
+    "SecurityGroupIds": ["subnet-0a1b2c3d", "sg-0a1b2c3d,", "default"],
     "AlarmTopic": ["operators"],
     "StageName": ["", "$default", "live/2"],
     "Generation": ["", "a.b", "x" * 17],
@@ -127,3 +140,31 @@ def test_who_signs_tokens_is_said_in_exactly_one_way(auth_service, given, accept
     rules = [rule for rule in template()["Rules"].values() if holds(rule["RuleCondition"], values)]
     assert rules
     assert all(holds(assertion["Assert"], values) for rule in rules for assertion in rule["Assertions"]) is accepted
+
+
+REDIS = {"RedisUrl": "rediss://cache.example.com"}
+LOGIN = {"RedisSecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:redis"}
+NETWORK = {"SubnetIds": "subnet-0a1b2c3d", "SecurityGroupIds": "sg-0a1b2c3d"}
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        ({"ContextStore": "dynamodb"}, True),
+        ({"ContextStore": "dynamodb"} | NETWORK, True),
+        ({"ContextStore": "dynamodb"} | REDIS, False),
+        ({"ContextStore": "dynamodb"} | LOGIN, False),
+        ({"ContextStore": "dynamodb", "RedisCluster": "true"}, False),
+        ({"ContextStore": "redis"}, False),
+        ({"ContextStore": "redis"} | LOGIN, False),
+        ({"ContextStore": "redis"} | REDIS, True),
+        ({"ContextStore": "tiered"}, False),
+        ({"ContextStore": "tiered", "RedisCluster": "true"} | REDIS | LOGIN | NETWORK, True),
+        ({"ContextStore": "tiered", "SubnetIds": "subnet-0a1b2c3d"} | REDIS, False),
+        ({"ContextStore": "tiered", "SecurityGroupIds": "sg-0a1b2c3d"} | REDIS, False),
+    ],
+)
+def test_redis_is_given_where_it_is_used_and_a_vpc_whole(given, accepted):
+    rules = [rule for rule in template()["Rules"].values() if holds(rule["RuleCondition"], given)]
+    assert rules
+    assert all(holds(assertion["Assert"], given) for rule in rules for assertion in rule["Assertions"]) is accepted

@@ -9,39 +9,11 @@ import sys
 
 import pytest
 
+from tests.given import GIVEN
 from tests.template.reading import FUNCTIONS, ROOT, environment
 
 # Read by botocore and Powertools themselves.
-NOT_OURS = (*(f"AWS_ENDPOINT_URL_{service}" for service in ("DYNAMODB", "SQS", "KMS", "S3")), "POWERTOOLS_")
-KEY = {"kty": "EC", "crv": "P-256", "kid": "k", "alg": "ES256", "use": "sig"} | {
-    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",  # RFC 7517, appendix A.1's curve; RFC 7515, A.3's point
-    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-}
-GIVEN = {
-    "ISSUER": "https://issuer.example",
-    "AUDIENCE": "agentsocket",
-    "JWKS": json.dumps({"keys": [KEY]}),
-    "JWKS_URL": "https://issuer.example/jwks",
-    "INTROSPECTION": "all",
-    "INTROSPECTION_URL": "https://issuer.example/oauth/introspect",
-    "INTROSPECTION_CLIENT": "agentsocket",
-    "INTROSPECTION_SECRET": "s" * 48,
-    "PRIVILEGED_SCOPES": "admin",
-    "SIGNING_KEY": "arn:aws:kms:eu-west-1:123456789012:key/1",
-    "IDENTITY_ISSUER": "https://login.example",
-    "IDENTITY_CLIENT_ID": "client",
-    "IDENTITY_JWKS_URL": "https://login.example/jwks",
-    "GROUPS_CLAIM": "groups",
-    "SCOPES": "chat",
-    "CONTROL_QUEUE_URL": "https://queue.example/control",
-    "BUCKET": "keys",
-    "TABLE_NAME": "table",
-    "QUEUE_URL": "https://queue.example/runs.fifo",
-    "DEAD_LETTER_QUEUE_URL": "https://queue.example/dead.fifo",
-    "GENERATION": "1",
-    "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI": "https://api.example/live",
-    "AWS_DEFAULT_REGION": "eu-west-1",
-}
+NOT_OURS = (*(f"AWS_ENDPOINT_URL_{service}" for service in ("DYNAMODB", "SQS", "KMS", "S3", "STS")), "POWERTOOLS_")
 COLD_START = """
 import json, os, sys
 
@@ -71,3 +43,23 @@ def test_a_cold_start_asks_for_exactly_what_the_template_gives(name):
     run = subprocess.run(command, env=os.environ | GIVEN, capture_output=True, text=True, check=True)
     given = {variable for variable in environment(name) if not variable.startswith(NOT_OURS)}
     assert set(json.loads(run.stdout.splitlines()[-1])) == given
+
+
+WHOSE_TABLES = """
+import gc, sys
+sys.path.insert(0, sys.argv[1])
+import app
+from agentsocket.table import Table
+from agentsocket.tenants import Tenants
+gc.unfreeze()  # a cold start hides what it made
+print(*(type(each).__name__ for each in gc.get_objects() if isinstance(each, Table | Tenants)))
+"""
+
+
+@pytest.mark.parametrize("name", ["Message", "Worker"])
+def test_with_a_role_per_user_a_function_opens_no_table_of_its_own(name):
+    """Its own role has none to open: storage and contexts share what assumes the other."""
+    given = GIVEN | {"TENANT_ROLE": "arn:aws:iam::123456789012:role/tenant"}
+    command = [sys.executable, "-c", WHOSE_TABLES, str(ROOT / "functions" / name.lower())]
+    run = subprocess.run(command, env=os.environ | given, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["Tenants"]

@@ -21,19 +21,25 @@ from tests.template.reading import (
 ENDPOINT = "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"
 EVERYWHERE = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_LOG_LEVEL"}
 TABLE = {"TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB"}
-RUNS = {"QUEUE_URL", "GENERATION", "AWS_ENDPOINT_URL_SQS", ENDPOINT}
+RUNS = {"QUEUE_URL", "GENERATION", "AWS_ENDPOINT_URL_SQS", ENDPOINT, "TENANT_ROLE", "AWS_ENDPOINT_URL_STS"}
 CONTROL = {"CONTROL_QUEUE_URL", "AWS_ENDPOINT_URL_SQS"}
 KEYS = {"ISSUER", "AUDIENCE", "JWKS", "JWKS_URL"}
 INTROSPECTION = {f"INTROSPECTION{part}" for part in ("", "_URL", "_CLIENT", "_SECRET")} | {"PRIVILEGED_SCOPES"}
 IDENTITY = {"IDENTITY_ISSUER", "IDENTITY_CLIENT_ID", "IDENTITY_JWKS_URL", "GROUPS_CLAIM", "SCOPES", "PRIVILEGED_SCOPES"}
+CONTEXTS = {"CONTEXT_STORE", "REDIS_URL", "REDIS_CLUSTER", "REDIS_USERNAME", "REDIS_PASSWORD"}
 ENVIRONMENTS = {
     "Authorizer": {"LIMITS", "ALLOWED_ORIGINS", "TOKEN_IN_QUERY"} | KEYS | INTROSPECTION,
     "Connect": {"LIMITS"} | TABLE | CONTROL,
-    "Message": {"LIMITS"} | TABLE | RUNS | KEYS,
+    "Message": {"LIMITS"} | TABLE | RUNS | KEYS | CONTEXTS,
     "Disconnect": {"LIMITS"} | TABLE,
-    "Worker": {"LIMITS", "DEAD_LETTER_QUEUE_URL"} | TABLE | RUNS,
+    "Worker": {"LIMITS", "DEAD_LETTER_QUEUE_URL"} | TABLE | RUNS | CONTEXTS,
     "Control": {"LIMITS", ENDPOINT} | TABLE | CONTROL,
-    "Http": {"LIMITS", "ALLOWED_ORIGINS"} | TABLE | KEYS | INTROSPECTION,
+    "Http": {"LIMITS", "ALLOWED_ORIGINS"}
+    | TABLE
+    | KEYS
+    | INTROSPECTION
+    | CONTEXTS
+    | {"QUEUE_URL", "AWS_ENDPOINT_URL_SQS", ENDPOINT},
     "Auth": {"AUTH_LIMITS", "ISSUER", "AUDIENCE", "JWKS", "SIGNING_KEY", "ALLOWED_ORIGINS", "AWS_ENDPOINT_URL_KMS"}
     | {"INTROSPECTION_CLIENT", "INTROSPECTION_SECRET"}
     | TABLE
@@ -200,7 +206,7 @@ def test_queues_are_fifo_per_thread_and_encrypted(queue):
 
 def test_a_record_that_comes_back_too_often_is_kept_aside_and_heard_of():
     redrive = properties("RunQueue")["RedrivePolicy"]
-    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 10}
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 1000}
     alarm = properties("DeadLetterAlarm")
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["DeadLetterQueue", "QueueName"]}}]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
@@ -381,3 +387,22 @@ def test_the_control_queue_is_patient_and_what_it_gives_up_is_heard_of():
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["ControlDeadLetterQueue", "QueueName"]}
     source = properties("ControlFunction")["Events"]["Due"]["Properties"]
     assert (source["BatchSize"], source["FunctionResponseTypes"]) == (1, ["ReportBatchItemFailures"])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_know_contexts_are_where_redis_is_and_the_others_are_in_no_vpc(name):
+    knows = name in {"Message", "Worker", "Http"}
+    network = {"SubnetIds": "SubnetIds", "SecurityGroupIds": "SecurityGroupIds"}
+    listed = {key: {"Fn::Split": [",", {"Ref": parameter}]} for key, parameter in network.items()}
+    inside = {"Fn::If": ["InVpc", listed, {"Ref": "AWS::NoValue"}]}
+    assert function(name).get("VpcConfig") == (inside if knows else None)
+    assert (environment(name).keys() >= CONTEXTS) is knows
+
+
+def test_the_password_of_redis_is_looked_up_at_deploy_and_never_a_parameter():
+    for part in ("username", "password"):
+        resolved = {"Fn::Sub": f"{{{{resolve:secretsmanager:${{RedisSecret}}:SecretString:{part}}}}}"}
+        expected = {"Fn::If": ["RedisLogin", resolved, ""]}
+        assert {str(environment(name)[f"REDIS_{part.upper()}"]) for name in ("Message", "Worker", "Http")} == {
+            str(expected)
+        }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import boto3
 import pytest
 from botocore.config import Config
+from msgspec.structs import replace
 
 from agentsocket import keys
 from agentsocket.errors import BadRequest, Disconnect, TokenRejected, Unavailable

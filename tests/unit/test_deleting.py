@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import boto3
 import pytest
+from msgspec.structs import replace
 
 from agentsocket.agents import Report, Text
 from agentsocket.contents import Line
@@ -67,7 +67,7 @@ async def test_it_cannot_be_read_or_written_from_the_moment_it_was_deleted(world
         world.send(ada, "a1", "more", message_id="m2", thread_id=thread)
     with pytest.raises(NotFound):
         world.send(ada, "a1", f"remember: {SECRET}", message_id="m1")
-    assert world.storage.for_user(ada).threads(limit=10) == ([], "")
+    assert world.storage.for_user(ada).threads.page(limit=10) == ([], "")
     [tombstone] = [row for row in rows(thread) if row["SK"]["S"] == f"THREAD#{thread}"]
     assert not tombstone.keys() & {"title", "metadata", "activity"}
 
@@ -114,7 +114,7 @@ async def test_another_user_s_thread_is_not_found(world, ada, bob):
     with pytest.raises(NotFound):
         world.say(bob, "b1", "delete_thread", thread_id=thread)
     assert world.queue.waiting == []
-    assert len(world.storage.for_user(ada).threads(limit=10)[0]) == 1
+    assert len(world.storage.for_user(ada).threads.page(limit=10)[0]) == 1
 
 
 async def test_a_socket_whose_token_was_revoked_deletes_nothing(world, ada, clock):
@@ -122,7 +122,7 @@ async def test_a_socket_whose_token_was_revoked_deletes_nothing(world, ada, cloc
     world.storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
     with pytest.raises(Disconnect):
         world.say(ada, "a1", "delete_thread", thread_id=thread)
-    assert len(world.storage.for_user(ada).threads(limit=10)[0]) == 1
+    assert len(world.storage.for_user(ada).threads.page(limit=10)[0]) == 1
 
 
 async def test_a_run_under_way_ends_without_a_word_and_the_sweep_follows(world, ada):
@@ -175,7 +175,7 @@ async def test_a_command_that_died_after_queueing_is_finished_by_the_worker(worl
     await world.work(RunRecord(Deletion(ada.user, thread, "c9"), "receipt"))
     assert rows(SECRET) == []
     with pytest.raises(NotFound):
-        world.storage.for_user(ada).thread(thread)
+        world.storage.for_user(ada).threads.get(thread)
 
 
 async def test_a_sweep_waits_for_the_worker_that_writes(world, ada):

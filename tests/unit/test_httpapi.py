@@ -3,70 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import logging
 
-import boto3
 import pytest
-from botocore.config import Config
+from msgspec.structs import replace
 
-from agentsocket import edge
-from agentsocket.errors import TokenRejected, Unavailable
-from agentsocket.httpapi import Api
-from agentsocket.limits import Limits
-from agentsocket.storage import Storage
-from agentsocket.table import Table
-from tests.conftest import principal_of
+from tests.asking_http import ORIGIN, Client
 from tests.fakes import Scripted
 from tests.world import World
-
-ORIGIN = "https://app.example.com"
-LIMITS = Limits()
-
-
-class Client:
-    """Asks the handler as API Gateway does. A token is its user's name; some names are trouble."""
-
-    def __init__(self, storage, clock):
-        self.storage = storage
-        self.clock = clock
-        api = Api(storage=storage, verify=self.verify, limits=LIMITS, now=clock)
-        self.handler = edge.http(api, origins={ORIGIN})
-        self.tokens = {name: principal_of(name, clock) for name in ("ada", "bob")}
-
-    def verify(self, token):
-        if token == "outage":
-            raise Unavailable("the auth service does not answer")
-        if token == "bug":
-            raise ZeroDivisionError("a secret")
-        if token not in self.tokens:
-            raise TokenRejected("unknown")
-        return self.tokens[token]
-
-    def __call__(self, method, path, *, token=None, query=None, headers=None):
-        given = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        event = {
-            "version": "2.0",
-            "routeKey": "$default",
-            "rawPath": path,
-            "rawQueryString": "",
-            "headers": {**given, **(headers or {})},
-            "queryStringParameters": query,
-            "requestContext": {"http": {"method": method, "path": path}},
-            "isBase64Encoded": False,
-        }
-        answer = self.handler(event, None)
-        body = json.loads(answer["body"]) if "body" in answer else None
-        return answer["statusCode"], body, answer["headers"]
-
-
-@pytest.fixture
-def ask(storage, clock):
-    return Client(storage, clock)
 
 
 @pytest.fixture
 def world(storage, runtime):
     return World(storage, runtime, Scripted([]))
+
+
+@pytest.fixture
+def ask(world, clock):
+    return Client(world, clock)
 
 
 def talk(world, who, clock, count):
@@ -77,21 +31,6 @@ def talk(world, who, clock, count):
         clock.advance(1)
         ids.insert(0, world.send(who, "c1", f"thread {number}", message_id=f"m{number}")["thread_id"])
     return ids
-
-
-def test_health_needs_no_token_and_looks_at_the_table(ask):
-    status, body, headers = ask("GET", "/health")
-    assert (status, body["status"], body["dependencies"]["table"]["status"]) == (200, "ok", "ok")
-    assert headers["Content-Type"] == "application/json"
-
-
-def test_health_says_when_the_table_is_away(clock):
-    nowhere = boto3.client(
-        "dynamodb", endpoint_url="http://127.0.0.1:1", config=Config(retries={"total_max_attempts": 1})
-    )
-    ask = Client(Storage(Table(nowhere, "agentsocket", now=clock), limits=LIMITS), clock)
-    status, body, _ = ask("GET", "/health")
-    assert (status, body["status"]) == (503, "down")
 
 
 def test_threads_come_newest_first(ask, world, ada, clock):
@@ -182,7 +121,8 @@ def test_what_must_be_checked_live_and_cannot_be_is_unavailable(ask):
         ("GET", "/threads", "ada", 200),
         ("GET", "/threads", None, 401),
         ("GET", "/nothing", None, 404),
-        ("POST", "/threads", "ada", 405),
+        ("POST", "/threads", "ada", 201),
+        ("PUT", "/threads", "ada", 405),
         ("OPTIONS", "/threads", None, 405),
         ("GET", "/threads", "bug", 500),
         ("GET", "/threads", "outage", 503),
@@ -199,10 +139,11 @@ def test_every_answer_says_who_may_read_it(ask, method, path, token, status, ori
 
 
 def test_a_method_that_is_not_there_names_those_that_are(ask):
-    assert ask("DELETE", "/threads")[2]["Allow"] == "GET"
+    assert ask("DELETE", "/threads")[2]["Allow"] == "GET, POST"
+    assert ask("POST", "/threads/t1")[2]["Allow"] == "DELETE, PATCH"
 
 
-@pytest.mark.parametrize(("origin", "methods"), [(ORIGIN, "GET"), ("https://evil.example", None)])
+@pytest.mark.parametrize(("origin", "methods"), [(ORIGIN, "GET, POST"), ("https://evil.example", None)])
 def test_a_preflight(ask, origin, methods):
     """L1."""
     asked = {
@@ -214,3 +155,52 @@ def test_a_preflight(ask, origin, methods):
     assert (status, body) == (204, None)
     assert headers.get("Access-Control-Allow-Methods") == methods
     assert headers["Vary"] == "Origin"
+
+
+def test_a_preflight_allows_the_headers_that_commands_have(ask):
+    """L1."""
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    _, _, headers = ask("OPTIONS", "/threads", headers=asked)
+    assert headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Idempotency-Key"
+
+
+@pytest.mark.parametrize("path", ["/", "/thread", "/threads/", "/openapi-json", "/threads/a/b", "/Threads"])
+def test_a_path_that_is_none(ask, path):
+    status, body, _ = ask("GET", path, token="ada")
+    assert (status, body["error"]["code"]) == (404, "not_found")
+
+
+def test_a_fault_is_logged_by_its_type_and_place_and_told_without_its_text(ask, log, caplog):
+    """security.md, Logs: not even by the resolver."""
+    caplog.set_level(logging.DEBUG)
+    status, body, _ = ask("GET", "/threads", token="bug")
+    assert (status, body["error"]["code"], body["error"]["temporary"]) == (500, "internal", True)
+    assert "ZeroDivisionError" in log.getvalue()
+    assert "asking_http.py" in log.getvalue()
+    assert "a secret" not in log.getvalue() + caplog.text
+
+
+def test_an_event_that_is_none_is_a_fault_of_ours(ask, log):
+    answer = ask.handler({"requestContext": {"http": {"method": "GET"}}, "headers": None}, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "internal")
+    assert answer["headers"]["Vary"] == "Origin"
+
+
+def test_half_of_a_surrogate_pair_is_refused(ask):
+    """G3: it could not be written anywhere."""
+    assert ask("GET", "/threads", token="ada", query={"cursor": "\ud800"})[0] == 400
+    assert ask("GET", "/threads", token="ada", query={"\ud800": "x"})[0] == 400
+
+
+def test_a_query_that_no_command_knows_is_refused(ask):
+    status, body, _ = ask("GET", "/threads", token="ada", query={"page": "2"})
+    assert (status, body["error"]["field"]) == (400, "page")
+
+
+def test_no_event_is_printed_where_somebody_has_switched_the_resolver_s_debug_mode_on(
+    world, clock, capsys, monkeypatch
+):
+    """security.md, Logs: it would print every token."""
+    monkeypatch.setenv("POWERTOOLS_DEV", "true")
+    assert Client(world, clock)("GET", "/threads", token="ada")[0] == 200
+    assert "Bearer" not in capsys.readouterr().out

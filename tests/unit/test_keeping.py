@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import boto3
 import msgspec
 import pytest
 from botocore.config import Config
+from msgspec.structs import replace
 
 from agentsocket.agents import Report, Text
 from agentsocket.errors import LeaseHeld, RunUnfinished, Unavailable

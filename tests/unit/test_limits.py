@@ -30,6 +30,15 @@ def test_a_wrong_override_is_one_error_naming_it(text, said):
         Limits.from_json(text)
 
 
+@pytest.mark.parametrize(("less", "more"), Limits.BELOW)
+def test_limits_that_contradict_each_other_are_refused_by_name(less, more):
+    """L4."""
+    limits = Limits()
+    assert getattr(limits, less) < getattr(limits, more)
+    with pytest.raises(SettingsError, match=rf"{less} \(5\) must be less than {more} \(5\)"):
+        Limits.from_json(json.dumps({less: 5, more: 5}))
+
+
 def test_a_record_stays_hidden_longer_than_the_lease_lasts():
     """delivery.md, Lease: a record must not return to a lease that is still fresh."""
     limits = Limits()

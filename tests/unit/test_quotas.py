@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
-from agentsocket import commands, protocol
+from agentsocket import answers, protocol
 from agentsocket.agents import Report
 from agentsocket.errors import RateLimited
 from agentsocket.limits import Limits
@@ -100,7 +99,12 @@ def test_users_have_buckets_of_their_own(storage, ada, bob):
         (protocol.StopAgent(message_id="m"), 1),
         (protocol.RefreshToken(token="t"), 0),
         (protocol.Unsubscribe(thread_id="t"), 0),
-        (protocol.SendMessage(content="c", message_id="m"), 1),
+        (protocol.GetHealth(), 0),
+        (protocol.CreateThread(), 1),
+        (protocol.GetThreadHistory(thread_id="t", limit=10), 1),
+        (protocol.GetThreadHistory(thread_id="t", limit=100), 10),
+        (protocol.Hello(protocol=1, resume=[protocol.ResumePoint(thread_id="t", epoch="e", seq=1)] * 11), 20),
+        (protocol.SwitchThread(thread_id="t"), 10),
         (protocol.DeleteThread(thread_id="t"), 1),
         (protocol.Hello(protocol=1), 1),
         (protocol.Hello(protocol=1, resume=[protocol.ResumePoint(thread_id="t", epoch="e", seq=1)]), 10),
@@ -109,7 +113,7 @@ def test_users_have_buckets_of_their_own(storage, ada, bob):
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_command_costs(command, price):
-    assert commands.cost(command, Limits()) == price
+    assert answers.cost(command, Limits()) == price
 
 
 def test_above_the_limit_a_message_is_refused_and_its_retry_is_not(storage, runtime, ada, clock):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from agentsocket.errors import BadRequest, ClientError, Disconnect, Forbidden, Unauthorized
 from agentsocket.limits import Limits

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from agentsocket.agents import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
 from agentsocket.errors import BadRequest, RunUnfinished
@@ -408,7 +408,7 @@ async def test_a_log_whose_tail_may_be_lost_begins_a_new_epoch(world, ada, clock
     adas.log(accepted["thread_id"]).take_lease(Lease("died", "another-run", 1))
     clock.advance(LIMITS.event_row_s + LIMITS.lease_s + 1)
     await world.work()
-    assert adas.thread(accepted["thread_id"]).epoch != accepted["epoch"]
+    assert adas.threads.get(accepted["thread_id"]).epoch != accepted["epoch"]
     assert adas.run(accepted["run_id"]).state == "completed"
 
 
@@ -495,4 +495,4 @@ async def test_a_worker_that_dies_before_the_new_epoch_does_not_hide_that_one_is
     assert log.take_lease(Lease("died too", accepted["run_id"], 1)).intact is False
     clock.advance(LIMITS.lease_s + 1)
     await world.work()
-    assert storage.for_user(ada).thread(accepted["thread_id"]).epoch != accepted["epoch"]
+    assert storage.for_user(ada).threads.get(accepted["thread_id"]).epoch != accepted["epoch"]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from agentsocket import protocol, replies
@@ -9,6 +7,7 @@ from agentsocket.errors import Disconnect, NotFound
 from agentsocket.frames import Reply
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import of_queued
+from tests import wire
 from tests.fakes import Sockets
 
 REQUEST = SocketRequest(of_queued("u"), "c1", '{"type": "ping", "payload": {}, "id": "command-1"}')
@@ -22,7 +21,7 @@ def sockets():
 
 def respond(step, sockets):
     body = replies.respond(step, REQUEST, sockets, now=lambda: 1.0)
-    return json.loads(body) if body else None
+    return wire.read(body) if body else None
 
 
 def test_one_answer_rides_the_route_response(sockets):
@@ -83,5 +82,5 @@ def test_an_ended_connection_is_told_why_and_closed(sockets):
 
 
 def test_a_fault_of_ours_says_only_that(sockets):
-    frame = json.loads(replies.internal(REQUEST, now=lambda: 1.0))
+    frame = wire.read(replies.internal(REQUEST, now=lambda: 1.0))
     assert (frame["payload"]["code"], frame["payload"]["temporary"]) == ("internal", True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from agentsocket import replies
 from agentsocket.agents import Report, Text, Thinking
@@ -13,6 +13,7 @@ from agentsocket.errors import Disconnect, NotFound
 from agentsocket.gateway import Gateway
 from agentsocket.inputs import SocketRequest
 from agentsocket.limits import Limits
+from agentsocket.storage import Storage
 from tests.conftest import principal_of
 from tests.fakes import Scripted
 from tests.waiting import until
@@ -115,9 +116,14 @@ async def test_a_seq_beyond_the_log_means_a_new_epoch(world, thread, ada):
     assert again["recovered"] is True
 
 
+def limited(storage, limits):
+    """The same table, in a deployment with other limits."""
+    return Storage(storage._table, limits=limits, generation="1")
+
+
 async def test_what_lies_too_far_back_is_not_replayed(thread, storage, runtime, ada):
     """delivery.md, Cursors: the log is kept for a day, and for so many events."""
-    near = World(storage, replace(runtime, limits=Limits(log_max_events=5)), Scripted([]))
+    near = World(limited(storage, Limits(log_max_events=5)), runtime, Scripted([]))
     recovered, _ = subscribe(near, ada, "a1", thread, 2)
     trimmed, snapshot = subscribe(near, ada, "a1", thread, 1)
     assert recovered["recovered"] is True
@@ -264,8 +270,8 @@ async def test_a_snapshot_during_a_run_has_the_text_so_far(world, ada):
 
 async def test_hello_replays_a_bounded_number_of_bytes_in_all(storage, runtime, ada):
     """delivery.md, Cursors: 1 MB in all; what does not fit is answered by a snapshot, in the order asked."""
-    limits = replace(LIMITS, replay_max_bytes=4000)
-    world = World(storage, replace(runtime, limits=limits), Scripted([Thinking("x" * 1500), Text("done"), Report()]))
+    script = [Thinking("x" * 1500), Text("done"), Report()]
+    world = World(limited(storage, replace(LIMITS, replay_max_bytes=4000)), runtime, Scripted(script))
     world.connect(ada, "a1")
     points = []
     for number in range(2):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from agentsocket import attempts
 from agentsocket.agents import Text
+from agentsocket.answering import Answering, Ending
 from agentsocket.errors import BadRequest, Disconnect, NotFound, NotStoppable
 from agentsocket.keeping import Patience
 from agentsocket.limits import Limits
@@ -126,7 +126,7 @@ class Stopping:
 
 
 @pytest.mark.parametrize("during", ["the agent's work", "ours"])
-async def test_a_stop_is_heeded_whenever_it_comes(during):
+async def test_a_stop_is_heeded_whenever_it_comes(runtime, during):
     """J9: what comes at the very moment of the stop comes too late, and nobody waits for more."""
     patience = Patience(asyncio.get_running_loop().time() + 3600)
     publisher: Any = Stopping(patience)
@@ -137,8 +137,10 @@ async def test_a_stop_is_heeded_whenever_it_comes(during):
         yield Text("said")
         await asyncio.Event().wait()
 
-    ending = await asyncio.wait_for(attempts._answer(events(), publisher, patience, LIMITS), 10 * TIME_FACTOR)
-    assert ending == ("stopped", None)
+    seams: Any = dict.fromkeys(("thread_id", "user", "contexts", "gateway", "spawn"))
+    answering = Answering(publisher, patience, runtime=runtime, **seams)
+    ending = await asyncio.wait_for(answering.until_it_ends(events()), 10 * TIME_FACTOR)
+    assert ending == Ending("stopped")
     assert publisher.said == ([] if during == "the agent's work" else ["said"])
 
 

@@ -27,7 +27,7 @@ def connected(adas, clock):
 def test_a_new_message_gets_a_run_and_a_thread(connected):
     accepted = connected.accept(message())
     assert accepted.duplicate is False
-    assert connected.thread(accepted.run.thread_id) == accepted.thread
+    assert connected.threads.get(accepted.run.thread_id) == accepted.thread
     assert connected.run(accepted.run.run_id) == accepted.run
     assert accepted.run.state == "accepted"
     assert accepted.thread.epoch.startswith("1.")
@@ -152,13 +152,13 @@ def test_a_connection_follows_a_bounded_number_of_threads(connected):
 
 def test_a_new_epoch_is_another_one(connected):
     thread = connected.accept(message()).thread
-    assert connected.renew_epoch(thread.thread_id).epoch != thread.epoch
+    assert connected.threads.renew_epoch(thread.thread_id).epoch != thread.epoch
 
 
 def test_a_restored_table_of_a_new_generation_has_other_epochs(dynamodb, connected, ada, clock):
     thread = connected.accept(message()).thread
     restored = Storage(Table(dynamodb, "agentsocket", now=clock), limits=Limits(), generation="2")
-    assert restored.for_user(ada).thread(thread.thread_id).epoch != thread.epoch
+    assert restored.for_user(ada).threads.get(thread.thread_id).epoch != thread.epoch
 
 
 def test_no_method_past_for_user_takes_a_user_or_a_key():
@@ -179,9 +179,9 @@ def test_two_users_with_the_same_ids_meet_nowhere(storage, ada, bob, clock):
     assert bobs.run(run.run_id) is None
     assert bobs.accept(message()).run.run_id != run.run_id
     with pytest.raises(NotFound):
-        bobs.thread(run.thread_id)
+        bobs.threads.get(run.thread_id)
     with pytest.raises(NotFound):
-        bobs.renew_epoch(run.thread_id)
+        bobs.threads.renew_epoch(run.thread_id)
     assert bobs.log(run.thread_id).top() == 0
     bobs.connections.forget("c1")
     assert [c.connection_id for c in adas.connections.live().connections] == ["c1"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from boto3.dynamodb.conditions import Key
+from msgspec.structs import replace
 
 from agentsocket import keys
 from agentsocket.agents import Report, Text
@@ -308,7 +308,7 @@ def test_what_two_requests_let_pass_together_is_refused_in_the_end(client, runti
     with pytest.raises(TooLarge):
         world.say(ada, "a1", "user_message", **send_opened)
     assert world.queue.waiting == []
-    row = storage._table.get(keys.uploads(ada.user))
+    row = storage._table.for_user(ada.user).get(keys.uploads(ada.user))
     assert row is not None
     assert row["open"] == {}
 

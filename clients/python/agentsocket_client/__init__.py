@@ -5,12 +5,14 @@
         async for frame in client.frames():
             ...
 
-`client` and `transport` do the I/O; everything else is pure and takes the time as an argument (`session` is its door).
+`connection` and `transport` do the I/O; everything else is pure and takes the time as an argument (`session` is its
+door).
 """
 
 import logging
 
-from agentsocket_client.client import Client, Status
+from agentsocket_client.client import Client
+from agentsocket_client.connection import Status
 from agentsocket_client.errors import (
     AgentSocketError,
     ClientClosed,

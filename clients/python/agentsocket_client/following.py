@@ -40,7 +40,7 @@ class Following:
         return [{"thread_id": thread.thread_id, **(thread.since() or {})} for thread in chosen]
 
     def follow(self, payload: Payload, now: float) -> Payload:
-        """The payload of a subscribe: from its `since` if it has one, else from where the thread stands here."""
+        """The payload of a subscribe or switch: from its `since` if it has one, else from where the thread stands."""
         thread_id = str(payload.get("thread_id"))
         self._left.discard(thread_id)
         if payload.get("since") is not None:
@@ -59,6 +59,18 @@ class Following:
         """The thread is followed no more."""
         self._threads.pop(thread_id, None)
         self._left.add(thread_id)
+
+    def keep(self, *thread_ids: str) -> None:
+        """These are followed, and no others any more."""
+        for thread_id in [*self._threads]:
+            if thread_id not in thread_ids:
+                self.leave(thread_id)
+
+    def doubt(self, *, but: str | None = None) -> None:
+        """The server may have let go of every thread but this one: those that are followed are to be asked for anew."""
+        for thread in self._threads.values():
+            if thread.thread_id != but:
+                thread.doubt()
 
     def ask_again(self, not_before: float) -> None:
         """Hello could not resume some thread: each that has no answer yet is due by itself."""

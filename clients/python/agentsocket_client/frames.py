@@ -30,6 +30,9 @@ EVENTS = frozenset(
 # Pushes without seq that the person at the client should know of.
 NOTICES = frozenset({"token_expiring", "thread_created", "thread_renamed", "thread_deleted", "context"})
 
+# Commands that follow a thread.
+FOLLOWING = frozenset({"subscribe", "switch_thread"})
+
 # Commands that may overtake others: they write nothing, or (stop_agent, refresh_token) nothing may hold them up.
 UNORDERED = frozenset(
     {

@@ -30,6 +30,7 @@ class Limits:
     open_s: float = 10.0  # a handshake that takes longer is a lost one
     close_s: float = 2.0  # how long a clean close waits for the server's half
     reply_s: float = 10.0  # then a command is sent again with the same id, and a stuck replay is asked for again
+    quota_s: float = 60.0  # what is refused for longer (a day's runs are used up) is told, not waited for
     token_lead_s: float = 30.0  # so long before its end a token is refreshed; token_expiring, 60 s before, was lost
     token_grace_s: float = 25.0  # so long after its end the server still takes a refresh
     gap_s: float = 0.5  # pushes of two functions may overtake each other by about this much

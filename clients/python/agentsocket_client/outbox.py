@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 class Command:
     """One command's text. `ordered` ones wait for each other; times are seconds of the caller's clock.
 
-    `subscribes` is the thread that it asks for, if it does. The text may hold a token: it is not shown.
+    `subscribes` is the thread that it asks for, if it does, and it `switches` when it lets go of all others. The text
+    may hold a token: it is not shown.
     """
 
     id: str
     text: str = field(repr=False)
     ordered: bool = True
     subscribes: str | None = None
+    switches: bool = False
     sent_at: float | None = None
     not_before: float = 0.0
 
@@ -64,6 +66,10 @@ class Outbox:
     def pop(self, command_id: str | None) -> Command | None:
         """Forget a command: it was answered, or nobody waits any more. None if it is not (or no longer) here."""
         return self._commands.pop(command_id, None) if command_id is not None else None
+
+    def subscribing(self) -> list[str]:
+        """The threads that commands without a reply ask for."""
+        return [command.subscribes for command in self._commands.values() if command.subscribes is not None]
 
     def take(self, now: float) -> list[Command]:
         """What is to be sent now; it counts as sent from here on."""

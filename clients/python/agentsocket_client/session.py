@@ -50,6 +50,7 @@ class Session:
             "welcome": self._on_welcome,
             "subscribed": self._following.subscribed,
             "unsubscribed": self._on_unsubscribed,
+            "thread_switched": self._on_thread_switched,
             "batch": self._following.batch,
             "thread_snapshot": self._following.snapshot,
             "message_accepted": self._following.accepted,
@@ -75,13 +76,15 @@ class Session:
 
     def submit(self, frame: Frame, now: float) -> None:
         """Queue a caller's command. Raises CommandFailed if it cannot be sent at all."""
-        if frame["type"] == "subscribe":
+        if frame["type"] in frames.FOLLOWING:
             frame = {**frame, "payload": self._following.follow(frame["payload"], now)}
         self._outbox.put(self._command(frame))
 
     def withdraw(self, command_id: str) -> None:
         """Nobody waits for this command any more."""
-        self._outbox.pop(command_id)
+        command = self._outbox.pop(command_id)
+        if command is not None and command.switches:  # the server may have let go of the others, and nobody will know
+            self._following.doubt()
 
     def largest_in_flight(self) -> str | None:
         """The command that a close with 1009 (message too big) must be about."""
@@ -160,6 +163,17 @@ class Session:
             self._following.leave(thread_id_of(frame))
         return []
 
+    def _on_thread_switched(self, frame: Frame, _now: float) -> list[Output]:
+        """The server follows this thread alone. So does the client, if the caller still wants that."""
+        command = self._outbox.get(frame.get("reply_to"))
+        if command is None:  # it comes twice, or the caller has given up: the others are wanted, and let go by now
+            self._following.doubt(but=thread_id_of(frame))
+            return []
+        self._outbox.pop(self._recovery)  # it may ask for a thread that is left; for another one it is made again
+        self._recovery = None
+        self._following.keep(thread_id_of(frame), *self._outbox.subscribing())
+        return []
+
     def _on_thread_deleted(self, frame: Frame, now: float) -> list[Output]:
         self._following.leave(thread_id_of(frame))
         return self._on_other(frame, now)
@@ -196,10 +210,13 @@ class Session:
         if reply_to == self._hello:
             return self._on_hello_failed(frame, now)
         command = self._outbox.get(reply_to)
-        if command is not None and payload.get("code") == "rate_limited":
-            command.sent_at, command.not_before = None, now + _retry_after_s(frame)  # it says when: nothing is lost
+        wait_s = _retry_after_s(frame)
+        if command is not None and payload.get("code") == "rate_limited" and wait_s <= self._limits.quota_s:
+            command.sent_at, command.not_before = None, now + wait_s  # it says when: nothing is lost
             return []
         if command is not None and command.subscribes is not None:
+            if command.switches:  # it may have failed half way
+                self._following.doubt()
             return self._on_subscribe_failed(frame, command.subscribes, now)
         return self._settle(frame, now)
 
@@ -263,8 +280,14 @@ class Session:
     def _command(self, frame: Frame) -> Command:
         allowed = (self.welcome or {}).get("max_message_bytes", self._limits.message_bytes)
         text = frames.encode(frame, limit_bytes=min(allowed, self._limits.message_bytes))
-        subscribes = frame["payload"].get("thread_id") if frame["type"] == "subscribe" else None
-        return Command(frame["id"], text, ordered=frame["type"] not in frames.UNORDERED, subscribes=subscribes)
+        kind = frame["type"]
+        return Command(
+            frame["id"],
+            text,
+            ordered=kind not in frames.UNORDERED,
+            subscribes=frame["payload"].get("thread_id") if kind in frames.FOLLOWING else None,
+            switches=kind == "switch_thread",
+        )
 
 
 def _retry_after_s(frame: Frame) -> float:

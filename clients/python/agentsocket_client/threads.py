@@ -57,6 +57,10 @@ class Thread:
         self.phase = Phase.LIVE
         self._doubtful = True
 
+    def doubt(self) -> None:
+        """The server may not send what happens here any more: ask."""
+        self._doubtful = True
+
     def refused(self, not_before: float) -> None:
         """The subscribe failed for now: ask again, not before that time."""
         self._doubtful = True

@@ -10,8 +10,10 @@ caller knows which failures are the service's (a user's bad input is none).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 State = Literal["closed", "open", "half_open"]
 Event = Literal["succeeded", "failed", "failed_often", "cooled_down", "trial_lost"]
@@ -28,16 +30,14 @@ NEXT: dict[tuple[State, Event], State] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Open after that many failures in a row; let one call try again after `open_s` seconds."""
 
     failures: int
     open_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(Struct, frozen=True):
     """`failures` in a row while closed; `since` (seconds) and `term` tell when, and how often, it changed.
 
     A call reports with the term that it was permitted in: results of calls from before a change say nothing about what

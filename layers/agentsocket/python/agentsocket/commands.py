@@ -1,53 +1,73 @@
-"""The commands a client may send, but for `user_message` (`relay.py`): each yields what answers it."""
+"""The commands about connections and runs: each yields what answers it. Which there are: `answers.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
-from agentsocket import frames, protocol
+from agentsocket import frames, health, protocol
 from agentsocket.admission import Verify
-from agentsocket.dispatch import Dispatch
 from agentsocket.errors import BadRequest, Disconnect, Forbidden, NotFound, TokenRejected, Unauthorized
 from agentsocket.frames import Reply, failure
 from agentsocket.gateway import Gateway, dismiss
-from agentsocket.inputs import Deletion, SocketRequest
 from agentsocket.limits import Limits
+from agentsocket.principal import Principal
 from agentsocket.resuming import resume
-from agentsocket.storage import UserStorage
+
+if TYPE_CHECKING:
+    from agentsocket.contexts import ContextStore
+    from agentsocket.dispatch import Dispatch
+    from agentsocket.storage import UserStorage
 
 _CROWDED = Disconnect("connection_limit", "too many connections: another has taken this one's place", reconnect=False)
+_TELLING_S = 5  # whoever asked waits for that: what others then have not heard, their lists will tell
 _TOKEN = "payload.token"  # noqa: S105 (a field's name)
 
 
-def cost(command: protocol.Payload, limits: Limits) -> int:
-    """For how many commands one counts. What ends a run, keeps a socket or renews its token is never held up.
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a command comes with: who asks, over which connection, and the seams that answers are made with.
 
-    But for a stop that may precede its run: that leaves a row which every worker of the user's reads.
+    `connection_id` is empty over HTTP, where the token has been checked with the request (`httpapi.py`). `command_id`
+    is the client's own id of the command, or one made for it.
     """
-    if isinstance(command, protocol.StopAgent):
-        return int(command.run_id is UNSET)
-    if isinstance(command, protocol.Ping | protocol.RefreshToken | protocol.Unsubscribe):
-        return 0
-    if isinstance(command, protocol.Subscribe) or (isinstance(command, protocol.Hello) and command.resume):
-        return limits.replay_cost
-    return 1
+
+    principal: Principal
+    connection_id: str
+    command_id: str
+    user: UserStorage
+    contexts: ContextStore
+    dispatch: Dispatch
+    gateway: Gateway
+    verify: Verify
+    limits: Limits
+
+    def admit(self) -> None:
+        """Raises Disconnect when the connection may do nothing (any more): one read."""
+        if self.connection_id:
+            self.user.connections.require_admitted(self.connection_id)
+
+    def enter(self, thread_id: str) -> None:
+        """As `admit`, for one of the user's threads. Raises NotFound, too: one read."""
+        if self.connection_id:
+            self.user.enter(self.connection_id, thread_id)
+        else:
+            self.user.threads.get(thread_id)
 
 
-def hello(
-    command: protocol.Hello, request: SocketRequest, *, user: UserStorage, gateway: Gateway, limits: Limits
-) -> Iterator[Reply]:
+def hello(command: protocol.Hello, asked: Asked) -> Iterator[Reply]:
     """The connection is live from here on, others may have to go; then what it missed, by thread, 1 MB in all."""
+    user, connection_id, limits = asked.user, asked.connection_id, asked.limits
     device = f"{command.client.name} {command.client.version}".strip()
-    connection, surplus = user.connections.go_live(request.connection_id, device=device)
+    connection, surplus = user.connections.go_live(connection_id, device=device)
     for other in surplus:
-        if dismiss(gateway, other.connection_id, _CROWDED, now=user.now()) != "throttled":
+        if dismiss(asked.gateway, other.connection_id, _CROWDED, now=user.now()) != "throttled":
             user.connections.forget(other.connection_id)
     yield Reply(
         protocol.Welcome(
-            connection_id=request.connection_id,
-            user_id=request.principal.user,
+            connection_id=connection_id,
+            user_id=asked.principal.user,
             expires_at=connection.token_exp,
             max_message_bytes=limits.max_message_bytes,
             ping_interval_s=limits.ping_interval_s,
@@ -57,7 +77,7 @@ def hello(
     for number, point in enumerate(command.resume):
         allowed = room if number < limits.max_resume_threads else 0
         try:
-            for reply in resume(user, request.connection_id, point.thread_id, point, limits=limits, max_bytes=allowed):
+            for reply in resume(user, connection_id, point.thread_id, point, limits=limits, max_bytes=allowed):
                 yield reply
                 if isinstance(reply.payload, protocol.Batch):
                     room -= sum(len(bytes(event)) for event in reply.payload.events)
@@ -66,13 +86,11 @@ def hello(
             yield Reply(failure(error))
 
 
-def refresh_token(
-    command: protocol.RefreshToken, request: SocketRequest, *, user: UserStorage, verify: Verify
-) -> Reply:
+def refresh_token(command: protocol.RefreshToken, asked: Asked) -> Iterator[Reply]:
     """The connection goes on under a newer token of the same user. Raises Unauthorized, Forbidden or BadRequest."""
-    who = request.principal
+    who = asked.principal
     try:
-        newer = verify(command.token)
+        newer = asked.verify(command.token)
     except TokenRejected:
         raise Unauthorized("the token is not accepted", field=_TOKEN) from None
     if newer.user != who.user:
@@ -81,77 +99,58 @@ def refresh_token(
         raise Forbidden("the token has scopes that the connection does not have", field=_TOKEN)
     if newer.expires_at <= who.expires_at:
         raise BadRequest("the new token ends no later than the one in use", field=_TOKEN)
-    user.connections.refresh(
-        request.connection_id, token_exp=newer.expires_at, token_iat=newer.issued_at, session=newer.session
+    asked.user.connections.refresh(
+        asked.connection_id, token_exp=newer.expires_at, token_iat=newer.issued_at, session=newer.session
     )
-    return Reply(protocol.TokenRefreshed(expires_at=newer.expires_at))
+    yield Reply(protocol.TokenRefreshed(expires_at=newer.expires_at))
 
 
-def stop_agent(command: protocol.StopAgent, request: SocketRequest, *, user: UserStorage) -> Reply:
+def stop_agent(command: protocol.StopAgent, asked: Asked) -> Iterator[Reply]:
     """Stop a run of the user's, be it under way, waiting, or not even accepted yet."""
     if (command.run_id is UNSET) == (command.message_id is UNSET):
         raise BadRequest("name the run by run_id or by message_id", field="payload.run_id")
     known = command.run_id is not UNSET
-    run_id = command.run_id if command.run_id is not UNSET else user.run_id(str(command.message_id))
-    user.stop(run_id, connection_id=request.connection_id, known=known)
-    return Reply(protocol.StopAccepted(run_id=run_id))
+    run_id = command.run_id if command.run_id is not UNSET else asked.user.run_id(str(command.message_id))
+    asked.user.stop(run_id, connection_id=asked.connection_id, known=known)
+    yield Reply(protocol.StopAccepted(run_id=run_id))
 
 
-def delete_thread(
-    command: protocol.DeleteThread,
-    request: SocketRequest,
-    command_id: str,
-    *,
-    user: UserStorage,
-    dispatch: Dispatch,
-    gateway: Gateway,
-) -> Reply:
-    """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, whoever dies now."""
-    user.connections.require_admitted(request.connection_id)
-    erasure = user.erasure(command.thread_id, by=command_id)
-    erasure.require()
-    dispatch.delete(Deletion(request.principal.user, command.thread_id, command_id))
-    erasure.hide()
-    deleted = protocol.ThreadDeleted(thread_id=command.thread_id)
-    _tell_others(deleted, request, user=user, gateway=gateway)
-    return Reply(deleted)
-
-
-def _tell_others(news: protocol.Payload, request: SocketRequest, *, user: UserStorage, gateway: Gateway) -> None:
+def tell_others(news: protocol.Payload, asked: Asked) -> None:
     """The user's other connections hear of it, as far as they can be reached."""
+    tell(news, user=asked.user, gateway=asked.gateway, but=asked.connection_id)
+
+
+def tell(news: protocol.Payload, *, user: UserStorage, gateway: Gateway, but: str = "") -> None:
+    """The user's connections hear of it, as far as they can be reached in time; not the one named by `but`."""
     frame = frames.frame(news, frame_id=user.new_id(), now=user.now()).encode()
+    enough = user.now() + _TELLING_S
     for connection in user.connections.listening():
-        if connection.connection_id != request.connection_id:
+        if connection.connection_id != but and user.now() < enough:
             gateway.post(connection.connection_id, frame)
 
 
-def subscribe(
-    command: protocol.Subscribe, request: SocketRequest, *, user: UserStorage, limits: Limits
-) -> Iterator[Reply]:
+def subscribe(command: protocol.Subscribe, asked: Asked) -> Iterator[Reply]:
     """Follow a thread; `since` brings what came after it, no `since` a snapshot."""
     since = None if command.since is UNSET else command.since
+    limits = asked.limits
     yield from resume(
-        user, request.connection_id, command.thread_id, since, limits=limits, max_bytes=limits.replay_max_bytes
+        asked.user, asked.connection_id, command.thread_id, since, limits=limits, max_bytes=limits.replay_max_bytes
     )
 
 
-def get_content(command: protocol.GetContent, request: SocketRequest, *, user: UserStorage) -> Reply:
-    """A page of the text of a message in a thread of the user's own."""
-    user.connections.require_admitted(request.connection_id)
-    user.thread(command.thread_id)
-    page = user.log(command.thread_id).contents.page(command.message_id, command.offset)
-    payload = protocol.Content(
-        content=page.content,
-        offset=page.offset,
-        bytes=page.bytes,
-        sha256=page.sha256,
-        next_offset=UNSET if page.next_offset is None else page.next_offset,
-    )
-    return Reply(payload, command.thread_id)
-
-
-def unsubscribe(command: protocol.Unsubscribe, request: SocketRequest, *, user: UserStorage) -> Iterator[Reply]:
+def unsubscribe(command: protocol.Unsubscribe, asked: Asked) -> Iterator[Reply]:
     """Stop following a thread of the user's own."""
-    user.thread(command.thread_id)
-    user.connections.unsubscribe(request.connection_id, command.thread_id)
+    asked.user.threads.get(command.thread_id)
+    asked.user.connections.unsubscribe(asked.connection_id, command.thread_id)
     yield Reply(protocol.Unsubscribed(thread_id=command.thread_id))
+
+
+def get_health(_command: protocol.GetHealth, asked: Asked) -> Iterator[Reply]:
+    """Whether the service is well."""
+    looks = {"table": asked.user.reachable, "contexts": asked.contexts.state}
+    yield Reply(health.check(looks, now=asked.user.now))
+
+
+def ping(_command: protocol.Ping, _asked: Asked) -> Iterator[Reply]:
+    """Keeps the connection from idling: nothing is read or written."""
+    yield Reply(protocol.Pong())

@@ -96,11 +96,12 @@ class Connections:
             raise BadRequest("the new token must be issued since, and end later", field="payload.token") from None
         self.require_valid(row)
 
-    def subscribe(self, connection_id: str, thread_id: str, *, cursor: int) -> str:
-        """Follow a thread, having seen it up to `cursor`; the answer is the subscription's generation."""
+    def subscribe(self, connection_id: str, thread_id: str, *, cursor: int, only: bool = False) -> str:
+        """Follow a thread, having seen it up to `cursor`, or this one `only`; returns the subscription's generation."""
         generation = keys.ulid(self._table.now(), os.urandom(10))
         entry = {"cursor": cursor, "generation": generation}
-        connection = self._update(connection_id, {("subscriptions", thread_id): entry})
+        sets = {"subscriptions": {thread_id: entry}} if only else {("subscriptions", thread_id): entry}
+        connection = self._update(connection_id, sets)
         if len(connection.subscriptions) > self._limits.max_subscriptions:
             self.unsubscribe(connection_id, thread_id)
             raise BadRequest(f"a connection follows {self._limits.max_subscriptions} threads at most: unsubscribe one")

@@ -8,10 +8,10 @@ costs two reads, however long the text is. When a line is written is `threadlog.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import accumulate
 
 from boto3.dynamodb.conditions import Key
+from msgspec import Struct
 
 from agentsocket import keys, texts
 from agentsocket.errors import BadRequest, NotFound
@@ -19,8 +19,7 @@ from agentsocket.limits import Limits
 from agentsocket.table import Item, Operation, Table, put
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A message for the transcript. `truncated`: the whole is in CONTENT# rows already, `content` is its start."""
 
     message_id: str
@@ -29,8 +28,7 @@ class Line:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ContentPage:
+class ContentPage(Struct, frozen=True):
     """A piece of a text from the character `offset` on; `next_offset` is None at the end.
 
     `bytes` (UTF-8) and `sha256` are those of the whole text.

@@ -26,6 +26,6 @@ def preflight(origin: str | None, *, origins: Collection[str], methods: Collecti
     return {
         **allowed,
         "Access-Control-Allow-Methods": ", ".join(sorted(methods)),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type",
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
         "Access-Control-Max-Age": str(_MAX_AGE_S),
     }

@@ -6,7 +6,8 @@ A Lambda function cannot wait and a quiet socket wakes nobody, so `control.py` l
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agentsocket.errors import Disconnect
 from agentsocket.limits import Limits
@@ -15,8 +16,7 @@ from agentsocket.rows import Connection
 Moment = float
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """`ends`: why the socket must close; `expiring`: its client is to be told to refresh; `again_at`: the next look."""
 
     ends: Disconnect | None = None

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from aws_lambda_powertools import Logger
 
 from agentsocket import principal
-from agentsocket.errors import NoToken, RunUnfinished, TokenRejected, Unavailable
+from agentsocket.errors import NoToken, RateLimited, RunUnfinished, TokenRejected, Unavailable
 from agentsocket.inputs import (
     Check,
     Deletion,
-    HttpAnswer,
-    HttpRequest,
     Revocation,
     RunRecord,
     RunRequest,
@@ -82,7 +80,7 @@ def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
 
 
 def connect(step: Callable[[SocketRequest], str | None]) -> Handler:
-    """$connect: 200, naming the subprotocol that `step` returns; 403 for a token that is good no more."""
+    """$connect: 200, naming the subprotocol that `step` returns; 403 for a dead token, 429 for too many sockets."""
 
     def open_socket(event: Event) -> Answer:
         try:
@@ -90,6 +88,9 @@ def connect(step: Callable[[SocketRequest], str | None]) -> Handler:
         except TokenRejected as error:
             logger.info("refused", reason=str(error))
             return {"statusCode": 403}
+        except RateLimited as error:
+            logger.info("refused", reason=str(error))
+            return {"statusCode": 429}
         return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else {}}
 
     return _route("CONNECT", open_socket, otherwise=lambda _event: {"statusCode": 500})
@@ -156,22 +157,16 @@ def _records(step: Callable[[Event], None]) -> Handler:
 
 def http(api: Api, *, origins: Collection[str]) -> Handler:
     """The HTTP API (payload format 2.0). CORS is ours, and on every answer: API Gateway's would miss our errors."""
-    from agentsocket import cors
+    from agentsocket import cors, routing
     from agentsocket.httpapi import internal
 
-    def answer(request: HttpRequest) -> HttpAnswer:
-        methods = api.methods(request.path)
-        if methods and request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-            allowed = cors.preflight(request.headers.get("origin"), origins=origins, methods=methods)
-            return HttpAnswer(204, None, allowed)
-        return api.answer(request)
+    resolver = routing.resolver(api, origins=origins)
 
-    def handler(event: Event, _context: object) -> Answer:
-        request = _http_request(event)
-        answered = _guarded(lambda: answer(request), otherwise=internal)
-        logger.info("done", method=request.method, status=answered.status)
-        headers = {**cors.headers(request.headers.get("origin"), origins=origins), **answered.headers}
-        return _http_answer(answered, headers)
+    def handler(event: Event, context: Any) -> Answer:
+        answer = _guarded(lambda: resolver.resolve(event, context), otherwise=lambda: routing.answer(internal()))
+        logger.info("done", method=event["requestContext"]["http"]["method"], status=answer["statusCode"])
+        allowed = cors.headers(routing.headers(event).get("origin"), origins=origins)
+        return {**answer, "headers": {**allowed, **answer["headers"], "Cache-Control": "no-store"}}
 
     return handler
 
@@ -224,20 +219,6 @@ def _upgrade(event: Event) -> Upgrade:
     headers = {name.lower(): [value] for name, value in (event.get("headers") or {}).items()}
     query: Mapping[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
     return Upgrade(headers | {name.lower(): values for name, values in several.items()}, query)
-
-
-def _http_request(event: Event) -> HttpRequest:
-    method: str = event["requestContext"]["http"]["method"]
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return HttpRequest(method, event["rawPath"], headers, event.get("queryStringParameters") or {})
-
-
-def _http_answer(answered: HttpAnswer, headers: Mapping[str, str]) -> Answer:
-    answer: Answer = {"statusCode": answered.status, "headers": {**headers, "Cache-Control": "no-store"}}
-    if answered.body is not None:
-        answer["headers"]["Content-Type"] = "application/json"
-        answer["body"] = json.dumps(answered.body)
-    return answer
 
 
 def _socket_request(event: Event) -> SocketRequest:

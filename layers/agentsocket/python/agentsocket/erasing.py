@@ -45,7 +45,7 @@ class Erasure:
         there = PRESENT & Attr("deleted_at").not_exists()
         self._write(update(row, sets=tombstone, removes=["title", "metadata", "activity"], when=there))
         flag = keys.deleted(self._user, self._thread_id)
-        self._table.write(put({**flag, "expires_at": now + self._limits.deleted_row_s}))
+        self._table.write(put({**flag, "expires_at": now + self._limits.deleted_flag_s}))
 
     def end_run(self, run_id: str, *, owner: str = "") -> None:
         """A run of the thread ends without an event, its text is forgotten; the lease of `owner` is released."""

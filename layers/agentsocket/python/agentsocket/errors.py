@@ -89,6 +89,12 @@ class IdempotencyConflict(ClientError):
     code = "idempotency_conflict"
 
 
+class VersionConflict(ClientError):
+    """What was to be changed has been changed meanwhile: load it again."""
+
+    code = "version_conflict"
+
+
 class Busy(ClientError):
     """The user has as much of this under way as one user may; later there is room again."""
 
@@ -149,6 +155,10 @@ class RunOver(LeaseLost):
 
 class ThreadDeleted(AgentSocketError):
     """The thread of a run has been deleted: the run ends without a word."""
+
+
+class TooManyRuns(AgentSocketError):
+    """The user has as many runs under way as one user may: this one has to wait."""
 
 
 class RunUnfinished(AgentSocketError):

@@ -6,7 +6,8 @@ Pure; the shapes are `protocol.py`'s.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -16,7 +17,9 @@ from agentsocket.errors import BadRequest, ClientError, Disconnect, TooLarge, Un
 from agentsocket.limits import Limits
 from agentsocket.protocol import Payload
 
+Item = TypeVar("Item", bound=Struct)
 _TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
+_ENVELOPE_BYTES = 512  # what a frame is around a list
 _SAID_BYTES = 200  # an error may quote a client's own names back, and those may be as long as a frame
 _ENVELOPE = frozenset({"type", "payload", "id"})
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
@@ -113,9 +116,14 @@ def parse(text: str, *, limits: Limits) -> Command:
         raise UnknownType("no such command", field="type")
     if "payload" not in envelope:
         raise BadRequest("payload is missing", field="payload")
-    payload = _convert(envelope["payload"], protocol.COMMANDS[kind])
-    _check_context(payload, limits)
-    return Command(kind, payload, envelope.get("id"))
+    return Command(kind, checked(envelope["payload"], protocol.COMMANDS[kind], limits=limits), envelope.get("id"))
+
+
+def checked(value: Any, shape: type[Payload], *, limits: Limits, written_out: bool = False) -> Payload:
+    """A command's payload; numbers may be `written_out` as texts. Raises BadRequest (with `field`) or TooLarge."""
+    payload = _convert(value, shape, strict=not written_out)
+    _check_sizes(payload, limits)
+    return payload
 
 
 class _Identified(Struct):
@@ -149,9 +157,9 @@ def _envelope(text: str, limits: Limits) -> dict[str, Any]:
     return envelope
 
 
-def _convert(value: Any, shape: type[Payload]) -> Payload:
+def _convert(value: Any, shape: type[Payload], *, strict: bool) -> Payload:
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, shape, strict=strict)
     except msgspec.ValidationError as error:
         message = str(error)
         raise BadRequest(texts.preview(_PATH.sub("", message), _SAID_BYTES), field=_field(message)) from None
@@ -164,10 +172,33 @@ def _field(message: str) -> str:
     return ".".join(part for part in parts if part)[:128].replace(".[", "[")
 
 
-def _check_context(payload: Payload, limits: Limits) -> None:
-    context = getattr(payload, "context", None)
-    if context and len(msgspec.json.encode(context)) > limits.max_context_bytes:
-        raise TooLarge(f"context may have {limits.max_context_bytes} bytes", field="payload.context")
+def _check_sizes(payload: Payload, limits: Limits) -> None:
+    """What is free in its form is bounded in its size. Raises TooLarge."""
+    allowed = {
+        "context": limits.max_context_bytes,
+        "metadata": limits.max_metadata_bytes,
+        "patch": limits.max_remembered_bytes,
+    }
+    for name, most in allowed.items():
+        given = getattr(payload, name, None)
+        if given and len(msgspec.json.encode(given)) > most:
+            raise TooLarge(f"{name} may have {most} bytes", field=f"payload.{name}")
+
+
+def room(limits: Limits) -> int:
+    """How many bytes of a list one frame has room for."""
+    return limits.max_outbound_frame_bytes - _ENVELOPE_BYTES
+
+
+def fitting(items: Sequence[Item], room: int) -> list[Item]:
+    """The first of the items, as many as a list of `room` bytes holds."""
+    chosen = []
+    for item in items:
+        room -= len(msgspec.json.encode(item)) + 1
+        if room < 0:
+            break
+        chosen.append(item)
+    return chosen
 
 
 def batch(raw_frames: list[bytes], *, more: bool) -> protocol.Batch:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import UNSET
 
 from agentsocket import protocol
-from agentsocket.errors import BadRequest, IdempotencyConflict
-from agentsocket.storage import Accepted, UserStorage
+from agentsocket.errors import AgentSocketError, BadRequest, Busy, IdempotencyConflict, RateLimited
 from agentsocket.uploads import NewMessage, Part
+
+if TYPE_CHECKING:
+    from agentsocket.storage import Accepted, UserStorage
 
 
 def accept(
@@ -16,9 +20,10 @@ def accept(
     """The run of the message, or what its other parts are that are still to come."""
     part = _part(command, message)
     if part is None:
-        return user.accept(message)
+        return _admitted(message, user, cost=1)
+    user.quotas.spend(1)
     if message.thread_id is not None:
-        user.thread(message.thread_id)
+        user.threads.get(message.thread_id)
     arrival = user.uploads.add(part)
     if arrival.run is not None:
         return user.again(arrival.run)
@@ -26,11 +31,31 @@ def accept(
         missing = list(arrival.missing)
         return protocol.PartAccepted(message_id=message.message_id, part=part.number, parts=part.parts, missing=missing)
     try:
-        accepted = user.accept(arrival.message)
+        accepted = _admitted(arrival.message, user, cost=0)
     except IdempotencyConflict:  # and so it will stay: its place is another's
         user.uploads.close(message.message_id)
         raise
     user.uploads.close(message.message_id)
+    return accepted
+
+
+def _admitted(message: NewMessage, user: UserStorage, *, cost: int) -> Accepted:
+    """The run of a whole message, as far as the user's quotas go. One that is there already is no further one."""
+    run_id = user.run_id(message.message_id)
+    try:
+        user.quotas.admit(run_id, cost)
+    except (Busy, RateLimited):
+        if user.run(run_id) is None:
+            raise
+        user.quotas.spend(cost)
+        return user.accept(message)
+    try:
+        accepted = user.accept(message)
+    except AgentSocketError as error:
+        user.quotas.take_back(run_id, waits=isinstance(error, IdempotencyConflict))
+        raise
+    if accepted.duplicate:
+        user.quotas.take_back(run_id, waits=accepted.run.state == "accepted")
     return accepted
 
 

@@ -1,99 +1,174 @@
-"""The HTTP API: health, and what a WebSocket does not suit. One table of paths and methods; errors have one form.
+"""The HTTP API: health, and the commands about threads where a WebSocket does not suit.
 
-{"error": {"code": "...", "message": "...", "field"?: "..."}}
+Which there are: `httproutes.py`. A request is carried out by the same function as the command over a socket is, out of
+the same quota, and its answer is that command's reply. Errors have one form: {"error": {"code", "message", …}}.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from agentsocket import answers, frames, health, openapi, protocol, strictjson
 from agentsocket.admission import Verify
-from agentsocket.errors import BadRequest, ClientError, NoToken, TokenRejected, Unavailable
+from agentsocket.commands import Asked
+from agentsocket.errors import BadRequest, ClientError, Internal, NotFound, NoToken, TokenRejected, TooLarge
+from agentsocket.httproutes import HEALTH, IDEMPOTENCY_KEY, Failure, Route
 from agentsocket.inputs import HttpAnswer, HttpRequest
-from agentsocket.limits import Limits
-from agentsocket.storage import Storage, UserStorage
-from agentsocket.table import Clock
+from agentsocket.protocol import ErrorNotice, Payload
 
-Body = dict[str, Any]
-_STATUS = {"bad_request": 400, "not_found": 404, "unavailable": 503}
+if TYPE_CHECKING:
+    from agentsocket.contexts import ContextStore
+    from agentsocket.dispatch import Dispatch
+    from agentsocket.gateway import Gateway
+    from agentsocket.storage import Storage
+    from agentsocket.table import Clock
+
+_STATUS = {
+    "bad_request": 400,
+    "not_found": 404,
+    "idempotency_conflict": 409,
+    "too_large": 413,
+    "rate_limited": 429,
+    "internal": 500,
+    "unavailable": 503,
+}
 
 
 class Api:
-    """What the paths do. `verify` checks an access token."""
+    """What the routes do. `verify` checks an access token; `gateway` is for what the user's sockets hear of it."""
 
-    def __init__(self, *, storage: Storage, verify: Verify, limits: Limits, now: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        contexts: ContextStore,
+        dispatch: Dispatch,
+        gateway: Gateway,
+        verify: Verify,
+        now: Clock,
+    ) -> None:
         self._storage = storage
+        self._contexts = contexts
+        self._dispatch = dispatch
+        self._gateway = gateway
         self._verify = verify
-        self._limits = limits
+        self._limits = storage.limits
         self._now = now
-        self._routes: Mapping[str, Mapping[str, Callable[[HttpRequest], HttpAnswer]]] = {
-            "/health": {"GET": self._health},
-            "/threads": {"GET": self._threads},
-        }
 
-    def methods(self, path: str) -> Collection[str]:
-        """What may be asked of a path; nothing when there is no such path."""
-        return self._routes.get(path, {}).keys()
+    def document(self) -> HttpAnswer:
+        """What this API can do (OpenAPI 3.1)."""
+        return HttpAnswer(200, openapi.document())
 
-    def answer(self, request: HttpRequest) -> HttpAnswer:
-        """Carry out a request. Every refusal is an answer too."""
-        if not self.methods(request.path):
-            return _failure(404, "not_found", "there is nothing at this path")
-        step = self._routes[request.path].get(request.method)
-        if step is None:
-            allow = {"Allow": ", ".join(sorted(self.methods(request.path)))}
-            return _failure(405, "method_not_allowed", "this path has no such method", allow)
-        try:
-            return step(request)
-        except NoToken:
-            return _failure(401, "unauthorized", "send an access token as bearer", {"WWW-Authenticate": "Bearer"})
-        except TokenRejected:
-            challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-            return _failure(401, "unauthorized", "the access token is not accepted", challenge)
-        except ClientError as error:
-            return _failure(_STATUS[error.code], error.code, error.message, field=error.field)
+    def answer(self, route: Route, request: HttpRequest) -> HttpAnswer:
+        """Carry out a request. Raises NoToken, TokenRejected or ClientError: see `refusal`."""
+        if route is HEALTH:
+            found = health.check({"table": self._storage.reachable, "contexts": self._contexts.state}, now=self._now)
+            return HttpAnswer(503 if found.status == "down" else 200, found)
+        asked = self._asked(request)
+        [reply] = answers.answer(self._command(route, request), asked)
+        return HttpAnswer(route.status, reply.payload)
 
-    def _health(self, _: HttpRequest) -> HttpAnswer:
-        begun = self._now()
-        try:
-            self._storage.reachable()
-        except Unavailable:
-            return HttpAnswer(503, {"status": "down", "dependencies": {"table": {"status": "down"}}})
-        table = {"status": "ok", "latency_ms": int((self._now() - begun) * 1000)}
-        return HttpAnswer(200, {"status": "ok", "dependencies": {"table": table}})
-
-    def _threads(self, request: HttpRequest) -> HttpAnswer:
-        user = self._user(request)
-        found, following = user.threads(limit=self._limit(request), before=request.query.get("cursor", ""))
-        body: Body = {"threads": [asdict(thread) for thread in found]}
-        return HttpAnswer(200, body | ({"cursor": following} if following else {}))
-
-    def _user(self, request: HttpRequest) -> UserStorage:
-        """Whose request it is. Raises NoToken, TokenRejected, or Unavailable."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise NoToken("no bearer token")
-        user = self._storage.for_user(self._verify(token.strip()))
+    def _asked(self, request: HttpRequest) -> Asked:
+        """Who asks, with a token that is in force: one read."""
+        who = self._verify(_bearer(request))
+        user = self._storage.for_user(who)
         user.connections.require_token()
-        return user
+        return Asked(
+            principal=who,
+            connection_id="",
+            command_id=_key(request) or user.new_id(),
+            user=user,
+            contexts=self._contexts,
+            dispatch=self._dispatch,
+            gateway=self._gateway,
+            verify=self._verify,
+            limits=self._limits,
+        )
 
-    def _limit(self, request: HttpRequest) -> int:
-        text = request.query.get("limit", str(self._limits.max_page))
-        if not (re.fullmatch(r"[0-9]{1,4}", text) and 0 < int(text) <= self._limits.max_page):
-            raise BadRequest(f"limit must be from 1 to {self._limits.max_page}", field="limit")
-        return int(text)
+    def _command(self, route: Route, request: HttpRequest) -> Payload:
+        """The command that the request spells out. Raises BadRequest or TooLarge."""
+        given = self._body(request.body) if route.has_body else request.query
+        if twice := given.keys() & request.parameters.keys():
+            raise BadRequest("this stands in the path", field=min(twice))
+        fields = {**given, **request.parameters}
+        for name, value in ({} if route.has_body else fields).items():
+            _require_text(name, value)
+        return frames.checked(fields, route.command, limits=self._limits, written_out=not route.has_body)
+
+    def _body(self, text: str) -> Mapping[str, Any]:
+        """The JSON object in a body; none is an empty one."""
+        if len(text.encode(errors="surrogatepass")) > self._limits.max_message_bytes:
+            raise TooLarge(f"a body may have {self._limits.max_message_bytes} bytes")
+        try:
+            found = strictjson.loads(text or "{}", max_nesting=self._limits.max_nesting)
+        except strictjson.StrictJSONError as error:
+            raise BadRequest(f"the body is no JSON that everyone reads alike: {error}") from None
+        if not isinstance(found, dict):
+            raise BadRequest("the body is a JSON object")
+        return found
 
 
-def _failure(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, *, field: str | None = None
-) -> HttpAnswer:
-    error = {"code": code, "message": message} | ({"field": field} if field else {})
-    return HttpAnswer(status, {"error": error}, headers or {})
+def refusal(error: NoToken | TokenRejected | ClientError) -> HttpAnswer:
+    """What a client hears of an error."""
+    match error:
+        case NoToken():
+            return _unauthorized("send an access token as bearer", "Bearer")
+        case TokenRejected():
+            return _unauthorized("the access token is not accepted", 'Bearer error="invalid_token"')
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
+    if error.field is not None:
+        error.field = error.field.removeprefix("payload.")  # what a frame has around a command's fields
+    return HttpAnswer(_STATUS[error.code], Failure(error=frames.failure(error)), headers)
+
+
+def nothing() -> HttpAnswer:
+    """What a client hears of a path that is none."""
+    return refusal(NotFound("there is nothing at this path"))
+
+
+def not_allowed(methods: list[str]) -> HttpAnswer:
+    """What a client hears of a method that a path does not have."""
+    said = ErrorNotice(code="method_not_allowed", message="this path has no such method", temporary=False)
+    return HttpAnswer(405, Failure(error=said), {"Allow": ", ".join(sorted(methods))})
 
 
 def internal() -> HttpAnswer:
     """What a client hears of a fault of ours."""
-    return _failure(500, "internal", "something went wrong on our side: try again")
+    return refusal(Internal("something went wrong on our side: try again"))
+
+
+def _unauthorized(message: str, challenge: str) -> HttpAnswer:
+    said = ErrorNotice(code="unauthorized", message=message, temporary=False)
+    return HttpAnswer(401, Failure(error=said), {"WWW-Authenticate": challenge})
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NoToken("no bearer token")
+    return token.strip()
+
+
+def _key(request: HttpRequest) -> str:
+    """The request's idempotency key, empty without one. Raises BadRequest."""
+    given = request.headers.get(IDEMPOTENCY_KEY.lower())
+    if given is None:
+        return ""
+    try:
+        return msgspec.convert(given, protocol.CommandId)
+    except msgspec.ValidationError:
+        raise BadRequest("1 to 64 characters of A-Z a-z 0-9 _ -", field=IDEMPOTENCY_KEY) from None
+
+
+def _require_text(name: str, value: str) -> None:
+    """Half a surrogate pair in an address is no text: it could not be written anywhere. Raises BadRequest."""
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        raise BadRequest("the address holds half of a surrogate pair") from None

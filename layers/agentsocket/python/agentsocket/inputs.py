@@ -6,14 +6,14 @@ And what HTTP gets back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from agentsocket.principal import Principal
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Struct, frozen=True):
     """The WebSocket upgrade request: header names in lower case, each with all its values; the query's likewise."""
 
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -24,8 +24,7 @@ class Upgrade:
         return [name.strip() for value in self.headers.get("sec-websocket-protocol", ()) for name in value.split(",")]
 
 
-@dataclass(frozen=True, slots=True)
-class SocketRequest:
+class SocketRequest(Struct, frozen=True):
     """An event of one connection: the user as the authorizer knew it, and a frame's text or the upgrade's headers."""
 
     principal: Principal
@@ -34,27 +33,27 @@ class SocketRequest:
     upgrade: Upgrade = field(default_factory=Upgrade)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request of the HTTP API: header names in lower case; of several values of one name, the joined ones."""
+class HttpRequest(Struct, frozen=True):
+    """A request of the HTTP API, but for its route: the path's parameters, query, headers, and the body's text.
 
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    Header names are in lower case; of several values of one name it has the joined ones.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """What is answered: `body` becomes JSON; None is an answer without one."""
 
     status: int
-    body: Mapping[str, Any] | None
+    body: Struct | Mapping[str, Any] | None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(Struct, frozen=True):
     """What travels through the run queue: references only, never a token or a text.
 
     `retry` marks the copy that a closing delivery puts into the dead-letter queue: redriven, it is a new run.
@@ -66,8 +65,7 @@ class RunRequest:
     retry: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """A deleted thread, on its way through the run queue to be swept; `command_id` says which command deleted it."""
 
     user: str
@@ -75,8 +73,7 @@ class Deletion:
     command_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """What travels through the control queue from us to us: look at this connection, for the `number`-th time."""
 
     user: str
@@ -84,8 +81,7 @@ class Check:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(Struct, frozen=True):
     """What the auth service says: tokens issued up to `not_before` (seconds) are dead, of `session` or of all."""
 
     issuer: str
@@ -94,8 +90,7 @@ class Revocation:
     not_before: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """A received request of the run queue, with the handle by which the queue knows this receipt."""
 
     request: RunRequest | Deletion

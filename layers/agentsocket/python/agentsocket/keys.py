@@ -23,10 +23,13 @@ DELETED = LIVE + "DELETED#"
 EVENT = "EVENT#"
 MESSAGE = "MESSAGE#"
 CONTENT = "CONTENT#"
+CONTEXT = "CONTEXT#"
+ALL_CONTEXTS = "CONTEXT"  # they, and their count
 META = "META"  # the last of a log's sort keys
 _SEQ_DIGITS = 12
-LAST_SEQ = 10**_SEQ_DIGITS - 1
-NOTHING: Key = {"PK": "NOTHING", "SK": "NOTHING"}  # where a health check looks: nobody's, and never written
+LAST_SEQ: int = 10**_SEQ_DIGITS - 1
+NOBODY = "0" * 32  # of no user: an id has no zeros
+NOTHING: Key = {"PK": f"USER#{NOBODY}", "SK": "NOTHING"}  # where a health check looks, never written
 _NAME = re.compile(r"[A-Za-z0-9_.=-]{1,128}")  # "=": API Gateway's connection ids end in it
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -41,10 +44,14 @@ def retry_id(user: str, run: str) -> str:
     return run_id(user, f"{run}.retry")
 
 
+def thread_id(user: str, command_id: str) -> str:
+    """The thread that a command makes: derived, so that the command can be repeated. Has a ULID's form."""
+    return _derived(f"{user}\x00thread\x00{command_id}")
+
+
 def run_id(user: str, message_id: str) -> str:
     """The run of a message: derived, so that the run's row is the idempotency record. Has a ULID's form."""
-    digest = hashlib.sha256(f"{user}\x00{message_id}".encode()).digest()
-    return _crockford(int.from_bytes(digest[:16], "big"))
+    return _derived(f"{user}\x00{message_id}")
 
 
 def user(u: str) -> str:
@@ -136,6 +143,48 @@ def _content_sort(message_id: str, number: int) -> str:
     return f"{CONTENT}{_checked(message_id)}#{number:04}"
 
 
+def context(partition: str, name: str) -> Key:
+    """A context of a user, or of a thread: `partition` is `user` or `log`."""
+    return _key(partition, CONTEXT + _checked(name))
+
+
+def context_count(partition: str) -> Key:
+    """The row that bounds how many contexts a partition has."""
+    return _key(partition, "CONTEXTS")
+
+
+def redis_user(deployment: str, u: str) -> str:
+    """What begins the names of all Redis keys of a user; `deployment` is a table's name.
+
+    The braces are Redis Cluster's hash tag: all keys of a user lie in one slot, so that a script may touch several.
+    """
+    return f"{deployment}:{{{_checked(u)}}}"
+
+
+def redis_thread(scope: str, thread_id: str) -> str:
+    """What begins the names of all Redis keys of a user's thread."""
+    return f"{scope}:thread:{_checked(thread_id)}"
+
+
+def redis_context(scope: str, name: str) -> str:
+    return f"{scope}:context:{_checked(name)}"
+
+
+def redis_names(scope: str) -> str:
+    """Which contexts the scope has."""
+    return f"{scope}:names"
+
+
+def redis_threads(scope: str) -> str:
+    """Which of a user's threads have contexts."""
+    return f"{scope}:threads"
+
+
+def redis_gone(scope: str) -> str:
+    """Says that the user, or the thread, has been deleted."""
+    return f"{scope}:gone"
+
+
 def uploads(u: str) -> Key:
     """The row that knows which messages arrive in parts just now."""
     return _key(user(u), "UPLOADS")
@@ -153,6 +202,10 @@ def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("an id with characters that may not stand in a key")
     return name
+
+
+def _derived(text: str) -> str:
+    return _crockford(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
 
 
 def _crockford(number: int) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import ClassVar
+
+from msgspec import Struct
 
 from agentsocket.errors import SettingsError
 
@@ -17,8 +18,7 @@ MINUTE_S = 60
 DAY_S = 24 * 60 * MINUTE_S
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """All limits; the defaults are what a deployment gets that says nothing."""
 
     # API Gateway WebSocket quotas (AWS, "Quotas for WebSocket APIs"): not ours to raise.
@@ -30,6 +30,7 @@ class Limits:
     ping_interval_s: int = 4 * MINUTE_S  # under half of API Gateway's 10 idle minutes
     max_context_bytes: int = 8 * KB
     max_subscriptions: int = 50  # per connection: they live in its row
+    max_metadata_bytes: int = 2 * KB  # a thread's: lists carry it
     max_connections: int = 10  # per user; another's hello ends the oldest idle one
     max_resume_threads: int = 10
     log_max_events: int = 10_000  # what lies further back is not replayed, though its rows live a day
@@ -77,9 +78,29 @@ class Limits:
     commands_per_s: int = 20  # per user
     command_burst: int = 100  # five seconds' worth at once: ten devices may come back together
     replay_cost: int = 10  # what a hello or subscribe that replays counts for
+    connects_per_min: int = 30  # per user, and as many at once: ten devices, thrice
+    max_waiting_runs: int = 20  # per user: accepted, and no worker at them yet
+    runs_at_once: int = 3  # per user
+    runs_per_day: int = 200  # per user; a day ends at midnight, UTC
+    run_retry_s: int = 10  # how soon a run that has to wait for others is looked at again
+    waiting_s: int = 180 * MINUTE_S  # the queue gives up on a record that came back a thousand times
+    run_output_tokens: int = 32_000  # that an attempt's models may write, as far as its agent reports it
+    month_budget_cents: int = 2_000  # per user and calendar month, as far as agents report what they pay
 
-    # HTTP.
-    max_page: int = 100
+    # Lists.
+    max_page: int = 100  # over the socket also what one frame holds
+
+    # Remembered contexts (delivery.md, Contexts).
+    max_remembered: int = 50  # of a user, and as many of a thread
+    max_remembered_bytes: int = 24 * KB  # of one: it travels in a frame
+    context_cache_s: int = MINUTE_S  # how long Redis may keep what DynamoDB decides
+    redis_connect_timeout_ms: int = 500
+    redis_timeout_ms: int = 500
+
+    # One role per user (delivery.md, IAM mode).
+    tenant_credentials_s: int = 60 * MINUTE_S  # a role that is assumed by a role: AWS allows an hour
+    tenant_renew_s: int = 20 * MINUTE_S  # what they must be good for still: longer than a function runs
+    tenants_cached: int = 100
 
     # Rows (delivery.md, Rows).
     revocation_slack_s: int = 5 * MINUTE_S  # beyond the longest token's life
@@ -87,9 +108,10 @@ class Limits:
     upload_row_s: int = 10 * MINUTE_S  # then what has come of a message is forgotten
     connection_row_s: int = 130 * MINUTE_S
     run_row_s: int = 30 * DAY_S  # longer than queue and dead-letter queue keep a record
-    stop_row_s: int = 60 * MINUTE_S
+    stop_row_s: int = 180 * MINUTE_S  # as long as a run may wait
     early_stop_row_s: int = 2 * MINUTE_S  # a stop whose message has not come: it is a step behind, or never comes
-    deleted_row_s: int = 60 * MINUTE_S  # longer than a run that was under way may last
+    deleted_flag_s: int = 5 * MINUTE_S  # every worker's next look is over by then; each look reads them all
+    deleted_row_s: int = 60 * MINUTE_S  # Redis knows as long that a thread is gone: longer than a run may last
     tombstone_s: int = 30 * DAY_S  # as long as a message's retry may come
     run_pointer_s: int = 60 * MINUTE_S
     event_row_s: int = DAY_S
@@ -128,7 +150,22 @@ class Limits:
         "handshake_s": 15 * MINUTE_S,
         "check_every_s": 15 * MINUTE_S,
         "connection_age_s": 119 * MINUTE_S,
+        "tenant_credentials_s": 60 * MINUTE_S,
+        "context_cache_s": MINUTE_S,  # tiered contexts are at most so stale after a fault
     }
+
+    # What must be less than what: otherwise the one undoes what the other is there for.
+    BELOW: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("renew_every_s", "lease_s"),
+        ("lease_s", "visibility_s"),
+        ("preview_bytes", "inline_content_bytes"),
+        ("inline_content_bytes", "max_outbound_frame_bytes"),
+        ("max_remembered_bytes", "max_outbound_frame_bytes"),
+        ("max_part_bytes", "max_message_bytes"),
+        ("expiring_notice_s", "connection_age_s"),
+        ("handshake_s", "connection_age_s"),
+        ("tenant_renew_s", "tenant_credentials_s"),
+    )
 
     @classmethod
     def from_json(cls, text: str) -> Limits:
@@ -139,7 +176,7 @@ class Limits:
             raise SettingsError(f"LIMITS is not JSON: {error}") from None
         if not isinstance(overrides, dict):
             raise SettingsError('LIMITS must be a JSON object, such as {"token_grace_s": 5}')
-        known = {field.name for field in fields(cls)}
+        known = set(cls.__struct_fields__)
         for name, value in overrides.items():
             if name not in known:
                 raise SettingsError(f"LIMITS names {name!r}, which is no limit; limits.py lists them")
@@ -147,4 +184,9 @@ class Limits:
                 raise SettingsError(f"LIMITS: {name} must be a positive whole number, not {value!r}")
             if value > cls.AT_MOST.get(name, value):
                 raise SettingsError(f"LIMITS: {name} must be at most {cls.AT_MOST[name]}")
-        return cls(**overrides)
+        limits = cls(**overrides)
+        values = [(less, getattr(limits, less), more, getattr(limits, more)) for less, more in cls.BELOW]
+        wrong = [f"{less} ({low}) must be less than {more} ({high})" for less, low, more, high in values if low >= high]
+        if wrong:
+            raise SettingsError(f"LIMITS: {'; '.join(wrong)}")
+        return limits

@@ -13,9 +13,10 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
 
 from agentsocket.errors import Unavailable
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The status and the whole body."""
 
     status: int

@@ -7,15 +7,15 @@ one function: verified claims, the authorizer's context, and what is taken from 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+
+class Principal(Struct, frozen=True):
     """An authenticated user. `issued_at` and `expires_at` are the token's, in seconds since the epoch.
 
     `auth_mode` says whether the auth service was asked about revocation: `local` (not demanded), `live` (it was), or
@@ -72,12 +72,12 @@ def of_claims(claims: Mapping[str, Any]) -> Principal:
 
 def of_ticket(claims: Mapping[str, Any]) -> Principal:
     """The principal of a verified ticket (`tokens.verify_ticket`): it ends with the access token behind the ticket."""
-    return dataclasses.replace(of_claims(claims), expires_at=claims["access_exp"], ticket=claims["jti"])
+    return replace(of_claims(claims), expires_at=claims["access_exp"], ticket=claims["jti"])
 
 
 def checked(who: Principal, auth_mode: str) -> Principal:
     """The same principal, after the auth service was asked about it or could not be (`introspection.py`)."""
-    return dataclasses.replace(who, auth_mode=auth_mode)
+    return replace(who, auth_mode=auth_mode)
 
 
 def of_context(context: Mapping[str, str]) -> Principal:

@@ -7,8 +7,10 @@ before any other event, and at the end (architecture.md, Coalescing).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from msgspec import UNSET
 
 from agentsocket import frames, protocol, texts
 from agentsocket.contents import Line
@@ -106,12 +108,16 @@ class Publisher:
         async with self._writing:
             await self._flush()
 
-    async def finish(self, outcome: Outcome, report: protocol.FinalReport | None) -> None:
-        """Complete the text, then end the run in one transaction."""
+    async def finish(
+        self, outcome: Outcome, report: protocol.FinalReport | None, usage: Mapping[str, int] | None = None
+    ) -> None:
+        """Complete the text, then end the run in one transaction; `usage` is what its models wrote and cost."""
         async with self._writing:
             await self._flush(is_complete=outcome == "success")
             duration = int((self._runtime.clock() - self._started_at) * 1000)
-            ending: list[Payload] = [protocol.AgentCompleted(**self._agent, outcome=outcome, duration_ms=duration)]
+            used = UNSET if usage is None else dict(usage)
+            completed = protocol.AgentCompleted(**self._agent, outcome=outcome, duration_ms=duration, usage=used)
+            ending: list[Payload] = [completed]
             answer = "".join(self._sent)
             if report is not None:
                 ending.append(self._summed_up(report, answer))

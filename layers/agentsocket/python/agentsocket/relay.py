@@ -11,39 +11,44 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from msgspec import UNSET
 
-from agentsocket import admission, commands, due, frames, gathering, principal, protocol
+from agentsocket import admission, answers, due, frames, principal, protocol
 from agentsocket.admission import Verify
-from agentsocket.agents import Agent
-from agentsocket.dispatch import Dispatch
-from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, Unavailable
+from agentsocket.commands import Asked
+from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, TooManyRuns, Unavailable
 from agentsocket.frames import Reply
-from agentsocket.gateway import Gateway
 from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest, SocketRequest
-from agentsocket.limits import Limits
 from agentsocket.rows import Run
-from agentsocket.runtime import Runtime
-from agentsocket.schedule import Schedule
-from agentsocket.storage import Storage, UserStorage
-from agentsocket.threadlog import Lease
-from agentsocket.uploads import NewMessage
+
+if TYPE_CHECKING:  # seams are types here: loading them would load the SDK
+    from agentsocket.agents import Agent
+    from agentsocket.contexts import ContextStore
+    from agentsocket.dispatch import Dispatch
+    from agentsocket.gateway import Gateway
+    from agentsocket.runtime import Runtime
+    from agentsocket.schedule import Schedule
+    from agentsocket.storage import Storage, UserStorage
+    from agentsocket.threadlog import Lease, Taken
 
 _logger = logging.getLogger("agentsocket.relay")
 
 
-def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule, limits: Limits) -> str | None:
+def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule) -> str | None:
     """$connect: remember the socket, and to look at it later. Returns the subprotocol to answer with.
 
-    Nothing can be posted to it yet. Raises TokenRejected when its ticket was used before, or its token is revoked.
+    Nothing can be posted to it yet. Raises TokenRejected when its ticket was used before, or its token is revoked, and
+    RateLimited.
     """
     who = request.principal
-    connection = storage.for_user(who).connections.open(request.connection_id)
+    user = storage.for_user(who)
+    user.quotas.connect()
+    connection = user.connections.open(request.connection_id)
     first = Check(who.user, request.connection_id, connection.checks)
-    schedule.check(first, delay_s=due.first_check_s(connection, limits))
+    schedule.check(first, delay_s=due.first_check_s(connection, storage.limits))
     return admission.answered_subprotocol(request.upgrade)
 
 
@@ -56,41 +61,34 @@ def receive(
     request: SocketRequest,
     *,
     storage: Storage,
+    contexts: ContextStore,
     dispatch: Dispatch,
     gateway: Gateway,
     verify: Verify,
     agents: Collection[str],
-    limits: Limits,
 ) -> Iterator[Reply]:
     """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection.
 
     `verify` checks a newer token; `gateway` is for what the user's other connections hear of it.
     """
-    parsed = frames.parse(request.body, limits=limits)
-    command = parsed.payload
+    parsed = frames.parse(request.body, limits=storage.limits)
     user = storage.for_user(request.principal)
     user.connections.require_authorized(request.connection_id)
-    user.quotas.spend(commands.cost(command, limits))
-    if isinstance(command, protocol.SendMessage):
-        yield start_run(command, request, user=user, dispatch=dispatch, agents=agents)
-    elif isinstance(command, protocol.Hello):
-        yield from commands.hello(command, request, user=user, gateway=gateway, limits=limits)
-    elif isinstance(command, protocol.Subscribe):
-        yield from commands.subscribe(command, request, user=user, limits=limits)
-    elif isinstance(command, protocol.Unsubscribe):
-        yield from commands.unsubscribe(command, request, user=user)
-    elif isinstance(command, protocol.StopAgent):
-        yield commands.stop_agent(command, request, user=user)
-    elif isinstance(command, protocol.DeleteThread):
-        yield commands.delete_thread(
-            command, request, parsed.id or user.new_id(), user=user, dispatch=dispatch, gateway=gateway
-        )
-    elif isinstance(command, protocol.GetContent):
-        yield commands.get_content(command, request, user=user)
-    elif isinstance(command, protocol.RefreshToken):
-        yield commands.refresh_token(command, request, user=user, verify=verify)
-    else:
-        yield Reply(protocol.Pong())
+    if isinstance(parsed.payload, protocol.SendMessage):
+        yield start_run(parsed.payload, request, user=user, dispatch=dispatch, agents=agents)
+        return
+    asked = Asked(
+        principal=request.principal,
+        connection_id=request.connection_id,
+        command_id=parsed.id or user.new_id(),
+        user=user,
+        contexts=contexts,
+        dispatch=dispatch,
+        gateway=gateway,
+        verify=verify,
+        limits=storage.limits,
+    )
+    yield from answers.answer(parsed.payload, asked)
 
 
 def start_run(
@@ -105,6 +103,9 @@ def start_run(
 
     A part that does not complete its message is kept, and answered with what is missing.
     """
+    from agentsocket import gathering  # with the SDK, which is loaded when the seams are made
+    from agentsocket.uploads import NewMessage
+
     agent = "" if command.agent is UNSET else command.agent
     if agent and agent not in agents:
         raise BadRequest("no such agent", field="payload.agent")
@@ -137,6 +138,7 @@ async def execute(
     record: RunRecord,
     *,
     storage: Storage,
+    contexts: ContextStore,
     dispatch: Dispatch,
     gateway: Gateway,
     agents: Mapping[str, Callable[[], Agent]],
@@ -149,36 +151,31 @@ async def execute(
     """
     from agentsocket import attempts, sweeping  # the worker's alone: routes start cold without them and asyncio
 
-    offload, request = runtime.offload, record.request
+    request = record.request
     await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
     if isinstance(request, Deletion):
-        await sweeping.sweep(record, request, storage=storage, dispatch=dispatch, runtime=runtime)
+        await sweeping.sweep(record, request, storage=storage, contexts=contexts, dispatch=dispatch, runtime=runtime)
         return
-    user = storage.for_user(principal.of_queued(request.user))
+    who = principal.of_queued(request.user)
+    user = storage.for_user(who)
     run = await _pending(request, user, gateway, runtime)
     if run is None:
         return
-    lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
-    taken_at = runtime.clock()
-    try:
-        taken = await offload(user.log(run.thread_id).take_lease, lease)
-    except LeaseHeld as held:
-        await _hide(record, math.ceil(held.remaining_s), dispatch, runtime)
-        raise RunUnfinished("another worker is at it") from held
-    if not taken.intact:
-        await offload(user.renew_epoch, run.thread_id)
-    await attempts.attempt(
+    work = attempts.Work(
         run,
         record,
-        lease,
-        taken=taken,
-        taken_at=taken_at,
+        spent=await _place(run, record, user, dispatch, runtime),
         user=user,
+        contexts=contexts.for_user(who),
         dispatch=dispatch,
         gateway=gateway,
         agents=agents,
         runtime=runtime,
     )
+    taken_at = runtime.clock()
+    lease, taken = await _lease(run, record, user, dispatch, runtime)
+    await attempts.attempt(work, lease, taken=taken, taken_at=taken_at)
+    await runtime.offload(user.quotas.end, run.run_id)
 
 
 async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, runtime: Runtime) -> Run | None:
@@ -194,11 +191,39 @@ async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, run
         run = cast(Run, await runtime.offload(user.retry, run))
     if deleted:
         await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id)
-        return None
-    if run.terminal:
+    elif run.terminal:
         await attempts.push_ending(run, user, gateway, runtime)
-        return None
-    return run
+    else:
+        return run
+    await runtime.offload(user.quotas.end, run.run_id)
+    return None
+
+
+async def _place(run: Run, record: RunRecord, user: UserStorage, dispatch: Dispatch, runtime: Runtime) -> int:
+    """Count the run among those under way; what the user has spent. Raises RunUnfinished where others have to end."""
+    try:
+        spent: int = await runtime.offload(user.quotas.begin, run)
+    except TooManyRuns as crowded:
+        await _hide(record, runtime.limits.run_retry_s, dispatch, runtime)
+        raise RunUnfinished("it has to wait for the user's other runs") from crowded
+    return spent
+
+
+async def _lease(
+    run: Run, record: RunRecord, user: UserStorage, dispatch: Dispatch, runtime: Runtime
+) -> tuple[Lease, Taken]:
+    """Become the writer of the run's thread. Raises RunUnfinished while another worker is."""
+    from agentsocket.threadlog import Lease
+
+    lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
+    try:
+        taken: Taken = await runtime.offload(user.log(run.thread_id).take_lease, lease)
+    except LeaseHeld as held:
+        await _hide(record, math.ceil(held.remaining_s), dispatch, runtime)
+        raise RunUnfinished("another worker is at it") from held
+    if not taken.intact:
+        await runtime.offload(user.threads.renew_epoch, run.thread_id)
+    return lease, taken
 
 
 async def _hide(record: RunRecord, seconds: int, dispatch: Dispatch, runtime: Runtime) -> None:

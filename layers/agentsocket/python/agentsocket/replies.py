@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from agentsocket import frames, keys
 from agentsocket.errors import ClientError, Disconnect, Internal, Unavailable
 from agentsocket.frames import Reply
-from agentsocket.gateway import Gateway
 from agentsocket.inputs import SocketRequest
-from agentsocket.table import Clock
+
+if TYPE_CHECKING:
+    from agentsocket.gateway import Gateway
+    from agentsocket.table import Clock
 
 Step = Callable[[SocketRequest], Iterable[Reply]]
 

@@ -7,7 +7,7 @@ sent twice rather than not at all, and clients drop what they have.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import UNSET
@@ -17,11 +17,12 @@ from agentsocket.frames import Reply
 from agentsocket.limits import Limits
 from agentsocket.protocol import Position
 from agentsocket.rows import LogEvent, Message, Thread
-from agentsocket.storage import UserStorage
-from agentsocket.threadlog import ThreadLog
+
+if TYPE_CHECKING:
+    from agentsocket.storage import UserStorage
+    from agentsocket.threadlog import ThreadLog
 
 Reason = Literal["epoch", "trimmed", "limit"]
-_ENVELOPE_BYTES = 512  # what a batch or snapshot frame is around its content
 _SNAPSHOT_SHARE = 3  # the text of a run under way takes at most a third of a snapshot
 
 
@@ -33,21 +34,22 @@ def resume(
     *,
     limits: Limits,
     max_bytes: int,
+    only: bool = False,
 ) -> Iterator[Reply]:
     """Subscribe a connection; yield `subscribed`, then batches of at most `max_bytes` in all, or a snapshot.
 
-    Raises NotFound, or Disconnect when the connection has no row.
+    `only`: it follows no other thread from then on. Raises NotFound, or Disconnect when the connection has no row.
     """
-    thread = user.thread(thread_id)
+    thread = user.threads.get(thread_id)
     if since is None or since.epoch != thread.epoch:
-        yield from _start_over(user, connection_id, thread, None if since is None else "epoch", limits)
+        yield from _start_over(user, connection_id, thread, None if since is None else "epoch", limits, only)
         return
     log = user.log(thread_id)
-    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq)
+    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
     missed = _missed(log, since, limits, max_bytes)
     if isinstance(missed, str):
-        thread = user.renew_epoch(thread_id) if missed == "epoch" else thread
-        yield from _start_over(user, connection_id, thread, missed, limits)
+        thread = user.threads.renew_epoch(thread_id) if missed == "epoch" else thread
+        yield from _start_over(user, connection_id, thread, missed, limits, only)
         return
     top = missed[-1].seq if missed else since.seq
     yield from _replay(thread, top, missed, limits)
@@ -55,10 +57,10 @@ def resume(
 
 
 def _start_over(
-    user: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits
+    user: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits, only: bool
 ) -> Iterator[Reply]:
     """Subscribe from nothing, so that no cursor of another numbering keeps a worker's events back; and a snapshot."""
-    generation = user.connections.subscribe(connection_id, thread.thread_id, cursor=0)
+    generation = user.connections.subscribe(connection_id, thread.thread_id, cursor=0, only=only)
     log = user.log(thread.thread_id)
     top = log.top()
     yield Reply(
@@ -93,7 +95,7 @@ def _replay(thread: Thread, top: int, events: list[LogEvent], limits: Limits) ->
     pages: list[list[bytes]] = [[]]
     size = 0
     for event in events:
-        if pages[-1] and size + len(event.frame) + 1 > limits.max_outbound_frame_bytes - _ENVELOPE_BYTES:
+        if pages[-1] and size + len(event.frame) + 1 > frames.room(limits):
             pages.append([])
             size = 0
         pages[-1].append(event.frame)
@@ -104,35 +106,26 @@ def _replay(thread: Thread, top: int, events: list[LogEvent], limits: Limits) ->
 
 def _snapshot(user: UserStorage, log: ThreadLog, thread: Thread, top: int, limits: Limits) -> protocol.ThreadSnapshot:
     """The thread as of `top`: the newest messages that fit, and the text of a run under way."""
-    room = limits.max_outbound_frame_bytes - _ENVELOPE_BYTES
+    room = frames.room(limits)
     active = _active_run(user, log, top, limits, room // _SNAPSHOT_SHARE)
     if active is not None:
         room -= len(msgspec.json.encode(active))
-    messages = _fitting(log.messages(up_to=top, limit=limits.snapshot_max_messages), room, limits)
-    return protocol.ThreadSnapshot(messages=messages, epoch=thread.epoch, seq=top, active_run=active or UNSET)
+    newest, _ = log.history(up_to=top, limit=limits.snapshot_max_messages)
+    messages = frames.fitting([shown(message, limits) for message in newest], room)
+    return protocol.ThreadSnapshot(messages=messages[::-1], epoch=thread.epoch, seq=top, active_run=active or UNSET)
 
 
-def _fitting(messages: list[Message], room: int, limits: Limits) -> list[protocol.JSONObject]:
-    chosen: list[protocol.JSONObject] = []
-    for message in reversed(messages):
-        shown = _shown(message, limits)
-        room -= len(msgspec.json.encode(shown)) + 1
-        if room < 0:
-            break
-        chosen.insert(0, shown)
-    return chosen
-
-
-def _shown(message: Message, limits: Limits) -> protocol.JSONObject:
+def shown(message: Message, limits: Limits) -> protocol.MessageInfo:
+    """A message of the transcript as clients get it: of a long one the start."""
     content = texts.preview(message.content, limits.preview_bytes)
-    return {
-        "message_id": message.message_id,
-        "seq": message.seq,
-        "role": message.role,
-        "content": content,
-        "truncated": message.truncated or content != message.content,
-        "created_at": message.created_at,
-    }
+    return protocol.MessageInfo(
+        message_id=message.message_id,
+        seq=message.seq,
+        role=message.role,
+        content=content,
+        truncated=message.truncated or content != message.content,
+        created_at=message.created_at,
+    )
 
 
 def _active_run(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from agentsocket import keys
 from agentsocket.runs import TERMINAL, State
@@ -13,16 +15,14 @@ from agentsocket.runs import TERMINAL, State
 Item = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """A connection follows a thread: seen up to `cursor` when `generation` began."""
 
     cursor: int
     generation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """A socket of the user; pushes wait until it is `live`. Times are in seconds.
 
     `token_exp` is when its authorization ends, `token_iat` and `session` say which revocations are meant for it;
@@ -56,8 +56,7 @@ class Connection:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Revocations:
+class Revocations(Struct, frozen=True):
     """Which of a user's tokens are dead: those issued up to a moment, in seconds; of all sessions, or of one."""
 
     everything: int = -1
@@ -74,8 +73,7 @@ class Revocations:
         return cls(everything, {name.removeprefix("SID#"): moment for name, moment in moments.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A run under way: its thread, and the connection that sent its message."""
 
     thread_id: str
@@ -90,8 +88,7 @@ class Running:
         return cls(item["thread_id"], item["connection_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(Struct, frozen=True):
     """What goes on just now for a user: their sockets and runs, which tokens are dead, what is to stop.
 
     `stops` are runs that somebody wants ended, `deleted` are threads that have just been deleted.
@@ -133,30 +130,33 @@ def _named(items: Iterable[Item], prefix: str) -> frozenset[str]:
     return frozenset(item["SK"].removeprefix(prefix) for item in items if item["SK"].startswith(prefix))
 
 
-@dataclass(frozen=True, slots=True)
-class Thread:
+class Thread(Struct, frozen=True):
     """A conversation. `epoch` names one unbroken numbering of its log."""
 
     thread_id: str
     epoch: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadSummary:
+class ThreadSummary(Struct, frozen=True):
     """A line in a list of threads. Times are in milliseconds."""
 
     thread_id: str
     title: str
+    metadata: Mapping[str, Any]
     created_at: int
     activity: int
 
+    @property
+    def mark(self) -> str:
+        """Where a list goes on after this line."""
+        return f"{self.activity}.{self.thread_id}"
+
     @classmethod
     def of(cls, item: Item) -> ThreadSummary:
-        return cls(item["thread_id"], item["title"], item["created_at"], item["activity"])
+        return cls(item["thread_id"], item["title"], json.loads(item["metadata"]), item["created_at"], item["activity"])
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One agent run. Long content is kept apart: `content` then holds its start, `content_bytes` the whole's size.
 
     `context` is the JSON object that came with the message; `accepted_at` is in milliseconds. `session` and `token_iat`
@@ -214,8 +214,7 @@ class Run:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(Struct, frozen=True):
     """A stream event as the log holds it: the frame's bytes, ready to be sent again."""
 
     seq: int
@@ -232,8 +231,7 @@ class LogEvent:
         return cls(seq, item["event_id"], item["run_id"], item["attempt"], raw)
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(Struct, frozen=True):
     """The head of a thread's log: the highest seq known to it, and who may write.
 
     Times are in milliseconds. `unreleased_since` is when the first of the leases ran out, or will, that no ending has
@@ -258,8 +256,7 @@ class Meta:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A line of the transcript. Long content is kept apart: `content` then holds its start and `truncated` is true."""
 
     seq: int

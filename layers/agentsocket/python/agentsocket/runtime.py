@@ -6,14 +6,14 @@ On AWS these are the real ones (`wiring.py`); a simulation brings its own and de
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from agentsocket.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """`clock` in seconds since the epoch; `sleep` takes seconds; `offload(f, *args, **kwargs)` runs a blocking `f`."""
 
     clock: Callable[[], float]

@@ -1,5 +1,5 @@
-"""A user's rows in DynamoDB: threads and runs (delivery.md, Rows and Accept). Sockets: `connections.py`. A thread's
-log: `threadlog.py`.
+"""A user's rows in DynamoDB: runs, and what holds the others (delivery.md, Rows and Accept). Threads: `threads.py`.
+Sockets: `connections.py`. A thread's log: `threadlog.py`.
 
 Storage opens for a `Principal`; after that no call can name another user.
 """
@@ -7,15 +7,14 @@ Storage opens for a `Principal`; after that no call can name another user.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from boto3.dynamodb.conditions import Attr
+from msgspec import Struct
 
 from agentsocket import keys, texts
 from agentsocket.connections import Connections
 from agentsocket.erasing import Erasure
 from agentsocket.errors import (
-    BadRequest,
     ConditionFailed,
     IdempotencyConflict,
     NotFound,
@@ -23,20 +22,21 @@ from agentsocket.errors import (
     TransactionCancelled,
     Unavailable,
 )
+from agentsocket.leaving import Leaving
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.quotas import Quotas
-from agentsocket.rows import Connection, Run, Thread, ThreadSummary
-from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, put, update
+from agentsocket.rows import Connection, Run, Thread
+from agentsocket.table import ABSENT, Item, Operation, Table, Tables, put
 from agentsocket.threadlog import ThreadLog
+from agentsocket.threads import Threads
 from agentsocket.uploads import NewMessage, Uploads
 
 _TITLE_CHARACTERS = 80
 _OF_ONE_RUN = {"owner", "first_seq", "last_seq", "outcome", "ended_at"}  # what a retry does not take over
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The run of a message; `duplicate` when the message had been accepted before."""
 
     run: Run
@@ -47,18 +47,19 @@ class Accepted:
 class Storage:
     """The table before anyone is known. `generation` is the deployment's part of every epoch."""
 
-    def __init__(self, table: Table, *, limits: Limits, generation: str = "") -> None:
+    def __init__(self, table: Tables, *, limits: Limits, generation: str = "") -> None:
         self._table = table
-        self._limits = limits
+        self.limits = limits
         self._generation = generation
 
     def for_user(self, principal: Principal) -> UserStorage:
         """Open one user's rows. No method past this point takes a user, a key or a filter."""
-        return UserStorage(self._table, principal, limits=self._limits, generation=self._generation)
+        table = self._table.for_user(principal.user)
+        return UserStorage(table, principal, limits=self.limits, generation=self._generation)
 
     def reachable(self) -> None:
         """Raises Unavailable when the table does not answer: one read of nothing."""
-        self._table.get(keys.NOTHING)
+        self._table.for_user(keys.NOBODY).look(keys.NOTHING)
 
 
 class UserStorage:
@@ -67,44 +68,23 @@ class UserStorage:
     def __init__(self, table: Table, principal: Principal, *, limits: Limits, generation: str) -> None:
         self.connections = Connections(table, principal, limits=limits)
         self.quotas = Quotas(table, principal.user, limits=limits)
+        self.threads = Threads(table, principal.user, limits=limits, generation=generation)
+        self.leaving = Leaving(table, principal.user, limits=limits)
         self.uploads = Uploads(table, principal.user, self.connections, limits=limits)
         self._table = table
         self._user = principal.user
         self._limits = limits
-        self._generation = generation
 
-    # Threads.
+    def reachable(self) -> None:
+        """Raises Unavailable when the table does not answer: one read."""
+        self._table.look(keys.quota(self._user))
 
-    def thread(self, thread_id: str) -> Thread:
-        """Raises NotFound when there is none, it was deleted, or it is another user's."""
-        return self._thread(thread_id, self._table.get(keys.thread(self._user, thread_id)))
-
-    def threads(self, *, limit: int, before: str = "") -> tuple[list[ThreadSummary], str]:
-        """The user's threads, newest activity first, and where the next page begins; empty at the end.
-
-        `before` is such an answer of an earlier call. Raises BadRequest when it is none. Read from an index, which
-        lags behind by less than a second.
-        """
-        start = self._page_start(before) if before else None
-        page = self._table.query_index(keys.BY_ACTIVITY, keys.user(self._user), limit=limit, start=start)
-        found = [ThreadSummary.of(item) for item in page.items if "deleted_at" not in item]
-        return found, f"{page.next['activity']}.{page.next['SK'].removeprefix(keys.THREAD)}" if page.next else ""
-
-    def _page_start(self, before: str) -> Item:
-        """A page mark as a key of this user, whatever is in it."""
-        activity, _, thread_id = before.partition(".")
-        try:
-            return {**keys.thread(self._user, thread_id), "activity": int(activity[:16])}
-        except ValueError:
-            raise BadRequest("no such page", field="cursor") from None
-
-    def renew_epoch(self, thread_id: str) -> Thread:
-        """Begin a new epoch: the numbering before it is not to be trusted. Raises NotFound."""
-        operation = update(keys.thread(self._user, thread_id), sets={"epoch": self.new_id()}, when=PRESENT)
-        try:
-            return self._thread(thread_id, self._table.write(operation, returning="ALL_NEW"))
-        except ConditionFailed:
-            raise _no_thread() from None
+    def enter(self, connection_id: str, thread_id: str) -> Thread:
+        """One of the user's threads, for a connection that may read it: one read. Raises NotFound, or Disconnect."""
+        wanted = self.connections.admission(connection_id)
+        *admission, row = self._table.get_many(*wanted, keys.thread(self._user, thread_id))
+        self.connections.admit(admission)
+        return self.threads.of(row)
 
     def erasure(self, thread_id: str, *, by: str = "") -> Erasure:
         """The deletion of one of the user's threads by the command `by`."""
@@ -113,14 +93,6 @@ class UserStorage:
     def log(self, thread_id: str) -> ThreadLog:
         """The log and transcript of one of the user's threads."""
         return ThreadLog(self._table, self._user, thread_id, limits=self._limits)
-
-    def _thread(self, thread_id: str, item: Item | None) -> Thread:
-        if item is None or "deleted_at" in item:
-            raise _no_thread()
-        return Thread(thread_id, self._epoch(item))
-
-    def _epoch(self, item: Item) -> str:
-        return f"{self._generation}.{item['epoch']}"
 
     # Runs.
 
@@ -183,8 +155,8 @@ class UserStorage:
         Unavailable, or Disconnect for an unknown or expired connection.
         """
         sender, known = self._admit(message)
-        fresh = self._thread_row(message)
-        thread = known or Thread(fresh["thread_id"], self._epoch(fresh))
+        fresh = self.threads.row(self.new_id(), title=_title(message.content), metadata={})
+        thread = known or self.threads.of(fresh)
         row = self._run_row(message, thread.thread_id, sender)
         operations = [put(row, when=ABSENT | Attr("expires_at").lte(int(self._table.now())))]
         if known is None:
@@ -192,9 +164,7 @@ class UserStorage:
         if row["content"] != message.content:
             operations += self.log(thread.thread_id).contents.keep(message.message_id, message.content)
             if known is not None:  # a deletion's sweep may be over: nothing would ever remove these rows
-                there = PRESENT & Attr("deleted_at").not_exists()
-                key = keys.thread(self._user, thread.thread_id)
-                operations.append(update(key, sets={"activity": self._now_ms()}, when=there))
+                operations.append(self.threads.touched(thread.thread_id))
         if self._wrote(operations):
             return Accepted(Run.of(row), thread, duplicate=False)
         return self._accepted_before(message, row)
@@ -221,7 +191,7 @@ class UserStorage:
 
     def again(self, run: Run, *, duplicate: bool = True) -> Accepted:
         """A run that is there already, as the answer to its message. Raises NotFound when its thread was deleted."""
-        return Accepted(run, self.thread(run.thread_id), duplicate=duplicate)
+        return Accepted(run, self.threads.get(run.thread_id), duplicate=duplicate)
 
     def _admit(self, message: NewMessage) -> tuple[Connection, Thread | None]:
         """The sender's connection, which may still speak, and the thread, in one read."""
@@ -229,7 +199,7 @@ class UserStorage:
         of_thread = [] if message.thread_id is None else [keys.thread(self._user, message.thread_id)]
         rows = self._table.get_many(*wanted, *of_thread)
         sender = self.connections.admit(rows[: len(wanted)])
-        return sender, None if message.thread_id is None else self._thread(message.thread_id, rows[-1])
+        return sender, None if message.thread_id is None else self.threads.of(rows[-1])
 
     def _run_row(self, message: NewMessage, thread_id: str, sender: Connection) -> Item:
         long = self.log(thread_id).contents.is_long(message.content)
@@ -256,18 +226,6 @@ class UserStorage:
             **({"part_digests": list(message.part_digests)} if message.part_digests else {}),
         }
 
-    def _thread_row(self, message: NewMessage) -> Item:
-        thread_id = self.new_id()
-        return {
-            **keys.thread(self._user, thread_id),
-            "thread_id": thread_id,
-            "epoch": self.new_id(),
-            "title": message.content.strip().partition("\n")[0][:_TITLE_CHARACTERS],
-            "metadata": {},
-            "created_at": self._now_ms(),
-            "activity": self._now_ms(),
-        }
-
     def now(self) -> float:
         """The clock that expiry is judged by, in seconds."""
         return self._table.now()
@@ -283,5 +241,6 @@ class UserStorage:
         return int(self._table.now()) + lifetime_s
 
 
-def _no_thread() -> NotFound:
-    return NotFound("no such thread", field="payload.thread_id")
+def _title(content: str) -> str:
+    """What a thread is called that begins with this message."""
+    return content.strip().partition("\n")[0][:_TITLE_CHARACTERS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from agentsocket import principal
+from agentsocket.contexts import ContextStore
 from agentsocket.dispatch import Dispatch
 from agentsocket.errors import LeaseHeld, LeaseLost, RunUnfinished
 from agentsocket.inputs import Deletion, RunRecord
@@ -16,17 +17,26 @@ _NO_RUN = "deletion"  # stands where a lease names its run
 
 
 async def sweep(
-    record: RunRecord, deletion: Deletion, *, storage: Storage, dispatch: Dispatch, runtime: Runtime
+    record: RunRecord,
+    deletion: Deletion,
+    *,
+    storage: Storage,
+    contexts: ContextStore,
+    dispatch: Dispatch,
+    runtime: Runtime,
 ) -> None:
     """Remove everything of the thread. Safe to repeat; raises RunUnfinished or Unavailable when it must come again."""
     offload, limits = runtime.offload, runtime.limits
-    user = storage.for_user(principal.of_queued(deletion.user))
+    who = principal.of_queued(deletion.user)
+    user = storage.for_user(who)
     erasure, log = user.erasure(deletion.thread_id, by=deletion.command_id), user.log(deletion.thread_id)
     await offload(erasure.hide)  # the command may have died before it could
     lease = Lease(owner=user.new_id(), run_id=_NO_RUN, attempt=1)
     renewed_at = runtime.clock()
     try:
         taken = await offload(log.take_lease, lease)
+        # Before the rows: what Redis has of the thread is found by them.
+        await offload(contexts.for_user(who).forget_thread, deletion.thread_id)
         page, rows_left = await offload(erasure.forget_runs), True
         while page is not None or rows_left:
             begun = runtime.clock()

@@ -8,13 +8,13 @@ write whose answer was lost meets its own row, and only the row can tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder, Key
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from agentsocket.errors import ConditionFailed, TransactionCancelled, Unavailable
 
@@ -40,16 +40,14 @@ _PASSING = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One write: its kind as TransactWriteItems names it, and the parameters of that kind."""
 
     kind: Literal["Put", "Update", "Delete", "ConditionCheck"]
     parameters: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Rows of one Query in key order (or the reverse), and the key after which more lie; None at the end."""
 
     items: list[Item]
@@ -75,13 +73,15 @@ def update(
     *,
     sets: Mapping[Any, Any],
     defaults: Mapping[str, Any] | None = None,
-    adds: Mapping[str, int] | None = None,
+    adds: Mapping[str, int | set[str]] | None = None,
+    discards: Mapping[str, set[str]] | None = None,
     removes: Sequence[Path] = (),
     when: ConditionBase | None = None,
 ) -> Operation:
     """Change attributes of a row, creating it unless `when` forbids that. A key of `sets` is a `Path`.
 
-    `defaults` are set where the row has no such attribute yet; `adds` are added to what is there.
+    `defaults` are set where the row has no such attribute yet; `adds` are added to the number or set that is there,
+    `discards` are taken out of a set.
     """
     parameters = _conditions(when)
     names = parameters.setdefault("ExpressionAttributeNames", {})
@@ -95,14 +95,22 @@ def update(
         placeholder = _placeholder(name, names)
         assignments.append(f"{placeholder} = if_not_exists({placeholder}, :d{index})")
     expression = f"SET {', '.join(assignments)}" if assignments else ""
-    for index, (name, value) in enumerate((adds or {}).items()):
-        values[f":a{index}"] = _SERIALIZER.serialize(value)
-        expression += f"{' ADD' if index == 0 else ','} {_placeholder(name, names)} :a{index}"
+    for section, changes in (("ADD", adds or {}), ("DELETE", discards or {})):
+        for index, (name, change) in enumerate(changes.items()):
+            values[f":{section}{index}"] = _SERIALIZER.serialize(change)
+            expression += f"{f' {section}' if index == 0 else ','} {_placeholder(name, names)} :{section}{index}"
     if removes:
         expression += " REMOVE " + ", ".join(_placeholder(path, names) for path in removes)
     if not values:
         del parameters["ExpressionAttributeValues"]
     return Operation("Update", {"Key": _serialize(key), "UpdateExpression": expression.strip(), **parameters})
+
+
+class Tables(Protocol):
+    """Where users' rows are: one table for all, or the table as each one's own role reaches it (`tenants.py`)."""
+
+    def for_user(self, user: str, /) -> Table:
+        """The table for one user's rows. Raises Unavailable."""
 
 
 class Table:
@@ -113,10 +121,22 @@ class Table:
         self._name = name
         self.now = now
 
+    def for_user(self, _user: str) -> Table:
+        """The table as one user's rows are read and written: here the same for everyone."""
+        return self
+
     def get(self, key: Mapping[str, str]) -> Item | None:
         """One row, read consistently; None when absent or expired."""
         answer = _call(self._client.get_item, TableName=self._name, Key=_serialize(key), ConsistentRead=True)
-        return self._unexpired(answer.get("Item"))
+        item = _deserialize(answer.get("Item", {}))
+        return item if item and self._unexpired_item(item) else None
+
+    def look(self, key: Mapping[str, str]) -> None:
+        """One read. Raises Unavailable also when the table refuses it, as one that is not there does."""
+        try:
+            self.get(key)
+        except ClientError as error:
+            raise Unavailable("the database refuses") from error
 
     def get_many(self, *keys: Mapping[str, str]) -> list[Item | None]:
         """Several rows in one call, read consistently, in the order of `keys`."""
@@ -212,10 +232,6 @@ class Table:
         kept = [item for item in items if expired or self._unexpired_item(item)]
         last = answer.get("LastEvaluatedKey")
         return Page(kept, _deserialize(last) if last else None)
-
-    def _unexpired(self, raw: Any) -> Item | None:
-        item = _deserialize(raw) if raw else None
-        return item if item and self._unexpired_item(item) else None
 
     def _unexpired_item(self, item: Item) -> bool:
         return "expires_at" not in item or bool(item["expires_at"] > self.now())

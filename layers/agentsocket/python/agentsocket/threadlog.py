@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from boto3.dynamodb.conditions import Attr, Key
+from msgspec import Struct
 
 from agentsocket import keys
 from agentsocket.contents import Contents, Line
@@ -32,8 +32,7 @@ from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, delete, p
 EventsAt = Callable[[int], Sequence[LogEvent]]
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right to write a thread for one run. `owner` is this worker's alone; `attempt` counts from 1."""
 
     owner: str
@@ -41,8 +40,7 @@ class Lease:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """What was found when the lease was taken: the tail, and whether its numbering can still be trusted.
 
     `fresh`: the last lease before it was released.
@@ -271,9 +269,13 @@ class ThreadLog:
 
     def messages(self, *, up_to: int, limit: int) -> list[Message]:
         """The newest `limit` messages of the transcript with seq <= `up_to`, oldest first."""
+        return self.history(up_to=up_to, limit=limit)[0][::-1]
+
+    def history(self, *, up_to: int, limit: int) -> tuple[list[Message], bool]:
+        """The newest messages with seq <= `up_to`, newest first, `limit` and 1 MB at most; and whether more follow."""
         between = Key("SK").between(keys.message_sort(0), keys.message_sort(up_to))
         page = self._table.query(self._partition, between, limit=limit, newest_first=True)
-        return [Message.of(item) for item in reversed(page.items)]
+        return [Message.of(item) for item in page.items], page.more
 
     def _now_s(self) -> int:
         return int(self._table.now())

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsocket import keys, texts
 from agentsocket.connections import Connections
@@ -26,8 +27,7 @@ _logger = logging.getLogger("agentsocket.uploads")
 _TRIES = 5  # of a request that always finds another one's write in its way
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(Struct, frozen=True):
     """A message to accept. `thread_id` is None for a new thread; `context` is JSON text.
 
     `part_digests` are those of the parts that it came in, if it did.
@@ -47,8 +47,7 @@ class NewMessage:
         return texts.sha256("\x00".join((self.content, self.agent, self.context)))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """The part `number` of `parts` of a message; `message.content` is the part's own text."""
 
     message: NewMessage
@@ -67,8 +66,7 @@ class Part:
         return _short("\x00".join((message.thread_id or "", message.agent, message.context, str(self.parts))))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """What a part has led to: the `missing` ones, or the whole `message`, or its `run`, accepted before."""
 
     missing: tuple[int, ...] = ()

@@ -6,9 +6,10 @@ Imports stand inside the getters, so that a function pays at cold start for what
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentsocket import settings
 from agentsocket.limits import Limits
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
+    from agentsocket.contexts import ContextStore
     from agentsocket.control import Control
     from agentsocket.dispatch import Dispatch
     from agentsocket.gateway import Gateway
@@ -24,11 +26,37 @@ if TYPE_CHECKING:
     from agentsocket.inputs import Upgrade
     from agentsocket.jwks import Keys
     from agentsocket.principal import Principal
+    from agentsocket.redisserver import RedisServer
     from agentsocket.runtime import Runtime
     from agentsocket.schedule import Schedule
+    from agentsocket.settings import RedisAddress
     from agentsocket.storage import Storage
+    from agentsocket.table import Table, Tables
 
 _THREADS = 16  # blocking calls at once in a worker: one append, renewals, and a dozen connections' posts
+
+
+T = TypeVar("T")
+
+
+def _seam(make: Callable[..., T]) -> Callable[..., T]:
+    """A getter of one seam, which is made once.
+
+    What boto3 loads and builds for it stays for good. Garbage collection would look through all of it, again and again:
+    a fifth of a cold start. So it rests meanwhile, and leaves out afterwards what is there.
+    """
+
+    @functools.cache
+    @functools.wraps(make)
+    def made(*args: Any, **options: Any) -> T:
+        gc.disable()
+        try:
+            return make(*args, **options)
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    return made
 
 
 @functools.cache
@@ -115,17 +143,62 @@ def _active() -> Callable[[str], bool]:
     return AuthService(service.url, service.client, service.secret, limits=limits()).active
 
 
-@functools.cache
-def storage(*, epochs: bool = False) -> Storage:
-    """The table. `epochs`: this function tells clients epochs, so it must know the deployment's generation."""
+@_seam
+def storage(*, epochs: bool = False, per_user: bool = False, table: str = "") -> Storage:
+    """The table. `epochs`: this function tells clients epochs, so it must know the deployment's generation.
+
+    `per_user`: it has no access of its own to the table in a deployment where each user's role is assumed. `table`: an
+    operator names it, and no environment does.
+    """
     from agentsocket.storage import Storage
+
+    generation = settings.generation() if epochs else ""
+    return Storage(_tables(per_user=per_user, name=table), limits=limits(), generation=generation)
+
+
+@_seam
+def _tables(*, per_user: bool, name: str) -> Tables:
+    role = settings.tenant_role() if per_user else ""
+    if not role:
+        return _table(name)
+    from agentsocket.tenants import Tenants
+
+    return Tenants(_session().client("sts", config=_config()), role, _table, limits=limits(), now=time.time)
+
+
+def _table(name: str = "", **credentials: Any) -> Table:
     from agentsocket.table import Table
 
-    table = Table(_session().client("dynamodb", config=_config()), settings.table(), now=time.time)
-    return Storage(table, limits=limits(), generation=settings.generation() if epochs else "")
+    client: Any = _session().client("dynamodb", config=_config(), **credentials)
+    return Table(client, name or settings.table(), now=time.time)
 
 
-@functools.cache
+@_seam
+def contexts(*, per_user: bool = False, table: str = "") -> ContextStore:
+    """What is remembered of users, where this deployment keeps it. `per_user` and `table` as for `storage`."""
+    from agentsocket.tablecontexts import TableContexts
+
+    chosen, deployment = settings.contexts(), table or settings.table()
+    rows = TableContexts(_tables(per_user=per_user, name=table), limits=limits())
+    if chosen.redis is None:
+        return rows
+    if chosen.store == "redis":
+        from agentsocket.rediscontexts import RedisContexts
+
+        return RedisContexts(_redis(chosen.redis), deployment, limits=limits(), now=time.time)
+    from agentsocket.tiered import TieredContexts
+
+    return TieredContexts(rows, _redis(chosen.redis), deployment, limits=limits())
+
+
+def _redis(at: RedisAddress) -> RedisServer:
+    from agentsocket.redisserver import RedisServer
+
+    login = {"username": at.username, "password": at.password}
+    return RedisServer(at.host, at.port, tls=at.tls, cluster=at.cluster, limits=limits(), **login)
+
+
+@_seam
 def dispatch(*, dead_letters: bool = False) -> Dispatch:
     """The run queue, and for who may bury a run the dead-letter queue."""
     from agentsocket.dispatch import Dispatch
@@ -137,12 +210,12 @@ def dispatch(*, dead_letters: bool = False) -> Dispatch:
     )
 
 
-@functools.cache
-def schedule() -> Schedule:
-    """The control queue, for what must be looked at later."""
+@_seam
+def schedule(*, queue: str = "") -> Schedule:
+    """The control queue, for what must be looked at later. `queue` as `table` for `storage`."""
     from agentsocket.schedule import Schedule
 
-    return Schedule(_session().client("sqs", config=_config()), queue=settings.control_queue())
+    return Schedule(_session().client("sqs", config=_config()), queue=queue or settings.control_queue())
 
 
 @functools.cache
@@ -158,7 +231,14 @@ def api() -> Api:
     """The paths of the HTTP API."""
     from agentsocket.httpapi import Api
 
-    return Api(storage=storage(), verify=verify(), limits=limits(), now=time.time)
+    return Api(
+        storage=storage(),
+        contexts=contexts(),
+        dispatch=dispatch(),
+        gateway=gateway(),
+        verify=verify(),
+        now=time.time,
+    )
 
 
 def origins() -> Collection[str]:
@@ -166,7 +246,7 @@ def origins() -> Collection[str]:
     return settings.origins()
 
 
-@functools.cache
+@_seam
 def gateway() -> Gateway:
     """@connections. botocore finds the address in the environment; `settings` makes sure it is there."""
     from agentsocket.gateway import Gateway

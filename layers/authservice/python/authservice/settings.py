@@ -6,6 +6,7 @@ One small reader per concern; a function calls those it needs.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from authservice.errors import SettingsError
 from authservice.limits import Limits
 
 Environment = Mapping[str, str]
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's own rule
+_ADDRESS = re.compile(r"https?://[^/\s]+/\S+")  # plain http is for laptops
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -92,12 +95,18 @@ def origins(environment: Environment = os.environ) -> frozenset[str]:
 
 def table(environment: Environment = os.environ) -> str:
     """The auth table's name. Raises SettingsError."""
-    return _required(environment, "TABLE_NAME")
+    name = _required(environment, "TABLE_NAME")
+    if not _TABLE.fullmatch(name):
+        raise SettingsError(f"TABLE_NAME must be the name of a DynamoDB table, not {name!r}")
+    return name
 
 
 def control_queue(environment: Environment = os.environ) -> str:
     """The address of the queue that revocations go to. Raises SettingsError."""
-    return _required(environment, "CONTROL_QUEUE_URL")
+    address = _required(environment, "CONTROL_QUEUE_URL")
+    if not _ADDRESS.fullmatch(address):
+        raise SettingsError(f"CONTROL_QUEUE_URL must be an https address, not {address!r}")
+    return address
 
 
 def signing_key(environment: Environment = os.environ) -> str:

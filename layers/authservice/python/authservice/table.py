@@ -6,7 +6,7 @@ whose answer was lost succeeds instead of meeting its own write (DynamoDB, Trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,7 @@ Clock = Callable[[], float]
 
 ABSENT = Attr("PK").not_exists()
 PRESENT = Attr("PK").exists()
+_BATCH = 25  # BatchWriteItem takes no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,33 @@ class Table:
         """Carry out all writes or none. Raises TransactionCancelled, Unavailable."""
         items = [{operation.kind: {"TableName": self._name, **operation.parameters}} for operation in operations]
         _call(self._client.transact_write_items, TransactItems=items)
+
+    def scan(self, having: ConditionBase) -> Iterator[Item]:
+        """Every row like that, expired ones too: reads the whole table. For the operator. Raises Unavailable."""
+        expression = ConditionExpressionBuilder().build_expression(having)
+        parameters: dict[str, Any] = {
+            "TableName": self._name,
+            "ConsistentRead": True,
+            "FilterExpression": expression.condition_expression,
+            "ExpressionAttributeNames": dict(expression.attribute_name_placeholders),
+            "ExpressionAttributeValues": _serialize(expression.attribute_value_placeholders),
+        }
+        start: Any = {}
+        while start is not None:
+            answer = _call(self._client.scan, **parameters, **start)
+            yield from map(_deserialize, answer["Items"])
+            last = answer.get("LastEvaluatedKey")
+            start = {"ExclusiveStartKey": last} if last else None
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete rows, 25 in a call. Raises Unavailable when some are still there."""
+        for start in range(0, len(keys), _BATCH):
+            requests: Any = [
+                {"DeleteRequest": {"Key": _serialize({"PK": key})}} for key in keys[start : start + _BATCH]
+            ]
+            answer = _call(self._client.batch_write_item, RequestItems={self._name: requests})
+            if answer.get("UnprocessedItems"):
+                raise Unavailable("the database is busy")
 
 
 class _Integers(TypeDeserializer):

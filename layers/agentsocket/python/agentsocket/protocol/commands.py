@@ -12,7 +12,12 @@ from agentsocket.protocol.payload import JSONObject, Payload
 CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", max_length=64)]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)", max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=10**12 - 1)]
+ContextName = Annotated[str, Meta(pattern=r"^user\.[A-Za-z0-9_.-]{1,59}$(?!\n)", max_length=64)]
+Version = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 MAX_PARTS = 40
+Title = Annotated[str, Meta(max_length=200)]
+PageSize = Annotated[int, Meta(ge=1, le=100)]
+Cursor = Annotated[str, Meta(max_length=128)]
 
 
 class Position(Payload):
@@ -78,6 +83,42 @@ class Unsubscribe(Payload):
     thread_id: Name
 
 
+class CreateThread(Payload):
+    """Begin a thread. The command's `id` is its idempotency key. `metadata` is the client's own, at most 2 KB."""
+
+    title: Title = ""
+    metadata: JSONObject = field(default_factory=dict)
+
+
+class RenameThread(Payload):
+    """Give a thread another title."""
+
+    thread_id: Name
+    title: Title
+
+
+class ListThreads(Payload):
+    """The user's threads, newest activity first. A page holds what fits one frame; `cursor` is the answer's."""
+
+    limit: PageSize = 50
+    cursor: Cursor = ""
+
+
+class GetThreadHistory(Payload):
+    """What was said in a thread, newest first. A page holds what fits one frame; `cursor` is the answer's."""
+
+    thread_id: Name
+    limit: PageSize = 50
+    cursor: Cursor = ""
+
+
+class SwitchThread(Payload):
+    """Follow this thread and no other; `since` as in `subscribe`."""
+
+    thread_id: Name
+    since: Position | UnsetType = UNSET
+
+
 class DeleteThread(Payload):
     """Delete a thread of the user's own, and whatever is said in it. Runs under way end without a word."""
 
@@ -100,3 +141,21 @@ class RefreshToken(Payload):
     """A newer token for this connection: same issuer and `sub`, strictly later `exp`, no further scopes."""
 
     token: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class GetContext(Payload):
+    """What is remembered of the user under a name that begins with `user.`."""
+
+    name: ContextName
+
+
+class UpdateContext(Payload):
+    """Change what is remembered, by an RFC 7386 merge patch; with `version`, only if that is still the newest."""
+
+    name: ContextName
+    patch: JSONObject
+    version: Version | UnsetType = UNSET
+
+
+class GetHealth(Payload):
+    """Whether the service is well: the same answer as over HTTP."""

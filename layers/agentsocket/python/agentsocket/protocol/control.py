@@ -79,6 +79,83 @@ class Unsubscribed(Payload):
     thread_id: str
 
 
+class ThreadInfo(Payload):
+    """A thread in a list. Times are in milliseconds since the epoch."""
+
+    thread_id: str
+    title: str
+    metadata: JSONObject
+    created_at: int
+    activity: int
+
+
+class ThreadCreated(ThreadInfo):
+    """Answers `create_thread`, and tells the user's other connections."""
+
+
+class ThreadRenamed(Payload):
+    """Answers `rename_thread`, and tells the user's other connections."""
+
+    thread_id: str
+    title: str
+
+
+class ThreadList(Payload):
+    """Answers `list_threads`; without `cursor` it is the last page."""
+
+    threads: list[ThreadInfo]
+    cursor: str | UnsetType = UNSET
+
+
+class MessageInfo(Payload):
+    """A message of a transcript; of a long one the first 2 KB, `truncated`: `get_content` has the whole."""
+
+    message_id: str
+    seq: int
+    role: str
+    content: str
+    truncated: bool
+    created_at: int
+
+
+class ThreadHistory(Payload):
+    """Answers `get_thread_history`; without `cursor` it is the last page."""
+
+    messages: list[MessageInfo]
+    cursor: str | UnsetType = UNSET
+
+
+class ThreadSwitched(Payload):
+    """Answers `switch_thread`, before what was missed: the connection follows this thread and no other."""
+
+    thread_id: str
+
+
+class ContextNotice(Payload):
+    """Answers `get_context` and `update_context`; a change is told to the user's other connections as well.
+
+    `version` grows with every change, and is 0 where nothing is remembered.
+    """
+
+    name: str
+    value: JSONObject
+    version: int
+
+
+class Dependency(Payload):
+    """Something the service needs: `latency_ms` where it answers."""
+
+    status: Literal["ok", "degraded", "down"]
+    latency_ms: int | UnsetType = UNSET
+
+
+class Health(Payload):
+    """Answers `get_health`. Degraded: everything works, something more slowly."""
+
+    status: Literal["ok", "degraded", "down"]
+    dependencies: dict[str, Dependency]
+
+
 class ThreadDeleted(Payload):
     """Answers `delete_thread`, and tells the user's other connections: nothing of the thread can be read any more."""
 
@@ -101,7 +178,7 @@ class Batch(Payload):
 class ThreadSnapshot(Payload):
     """A thread as of `seq`, for who cannot replay: the newest messages, and the run under way."""
 
-    messages: list[JSONObject]
+    messages: list[MessageInfo]
     epoch: str
     seq: int
     active_run: ActiveRun | UnsetType = UNSET
