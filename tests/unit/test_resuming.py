@@ -270,8 +270,8 @@ async def test_a_snapshot_during_a_run_has_the_text_so_far(world, ada):
 
 async def test_hello_replays_a_bounded_number_of_bytes_in_all(storage, runtime, ada):
     """delivery.md, Cursors: 1 MB in all; what does not fit is answered by a snapshot, in the order asked."""
-    script = [Thinking("x" * 1500), Text("done"), Report()]
-    world = World(limited(storage, replace(LIMITS, replay_max_bytes=4000)), runtime, Scripted(script))
+    agent = Scripted([Thinking("x" * 1500), Text("done"), Report()])
+    world = World(limited(storage, replace(LIMITS, replay_max_bytes=4000)), runtime, agent)
     world.connect(ada, "a1")
     points = []
     for number in range(2):

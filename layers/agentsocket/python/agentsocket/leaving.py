@@ -1,4 +1,4 @@
-"""All rows of a user who leaves, found and removed (delivery.md, Erase). The deletion of one thread: `erasing.py`."""
+"""All rows of a user who leaves, found and removed (delivery.md, Erasing a user). One thread's: `erasing.py`."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class Limits(Struct, frozen=True):
     max_remembered: int = 50  # of a user, and as many of a thread
     max_remembered_bytes: int = 24 * KB  # of one: it travels in a frame
     context_cache_s: int = MINUTE_S  # how long Redis may keep what DynamoDB decides
-    redis_connect_timeout_ms: int = 500
-    redis_timeout_ms: int = 500
+    redis_connect_timeout_ms: int = 500  # it is in the same network, or away
+    redis_timeout_ms: int = 500  # it answers in a millisecond, or not in time
 
     # One role per user (delivery.md, IAM mode).
     tenant_credentials_s: int = 60 * MINUTE_S  # a role that is assumed by a role: AWS allows an hour
