@@ -46,4 +46,6 @@ PAYLOADS: dict[str, tuple[Frame, Frame]] = {
     "get_health": ({}, {}),
     "ping": ({}, {}),
 }
-FRAMES = [{"type": kind, "payload": payload, "id": "c1"} for kind, payloads in PAYLOADS.items() for payload in payloads]
+FRAMES: list[Frame] = [
+    {"type": kind, "payload": payload, "id": "c1"} for kind, payloads in PAYLOADS.items() for payload in payloads
+]

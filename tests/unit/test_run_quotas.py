@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from agentsocket.agents import Report, Text, Used
+from agentsocket.answering import Answering
 from agentsocket.errors import Busy, IdempotencyConflict, NotFound, RateLimited, RunUnfinished, TooManyRuns
 from agentsocket.inputs import RunRecord
+from agentsocket.keeping import Patience
 from agentsocket.limits import DAY_S, Limits
 from agentsocket.storage import Storage
 from tests.conftest import principal_of
@@ -264,6 +268,21 @@ def test_a_place_is_not_kept_for_one_that_asks_no_more(quotas, world, ada, clock
     quotas.begin(accepted(world, ada, "m3"))
 
 
+def test_a_place_is_kept_for_one_that_goes_on_asking(quotas, world, ada, clock):
+    first, second = (accepted(world, ada, f"m{number}") for number in range(2))
+    quotas.begin(first)
+    quotas.begin(second)
+    third = accepted(world, ada, "m2")
+    for _ in range(6):
+        with pytest.raises(TooManyRuns):
+            quotas.begin(third)
+        clock.advance(LIMITS.run_retry_s)
+    quotas.end(first.run_id)
+    with pytest.raises(TooManyRuns):
+        quotas.begin(accepted(world, ada, "m3"))
+    quotas.begin(third)
+
+
 async def test_a_run_that_has_to_wait_is_no_attempt_and_runs_later(world, ada):
     first, second, third = (accepted(world, ada, f"m{number}") for number in range(3))
     user = world.storage.for_user(ada)
@@ -358,6 +377,24 @@ async def test_what_models_wrote_and_cost_is_said_at_the_end(world, ada):
     [completed] = [payload for kind, payload in events(world) if kind == "agent_completed"]
     assert completed["usage"] == {"output_tokens": 30, "microdollars": 5 * CENT}
     assert row(world.storage, ada)["spent"] == 5 * CENT
+
+
+async def test_a_bill_that_comes_with_the_stop_is_paid(world, ada, runtime):
+    """J9: what the model said is dropped, what it cost is not."""
+    patience = Patience(asyncio.get_running_loop().time() + 3600)
+
+    async def stopped():
+        patience.stop()
+        yield Used(10, 3 * CENT)
+
+    seams: Any = dict.fromkeys(("contexts", "gateway", "spawn"))
+    publisher: Any = None
+    user = world.storage.for_user(ada)
+    answering = Answering(publisher, patience, thread_id="t", user=user, runtime=runtime, **seams)
+    ending = await answering.until_it_ends(stopped())
+    assert ending.outcome == "stopped"
+    assert ending.usage == {"output_tokens": 10, "microdollars": 3 * CENT}
+    assert row(world.storage, ada)["spent"] == 3 * CENT
 
 
 async def test_who_has_spent_the_month_s_budget_gets_no_more_model_calls(world, ada, clock):

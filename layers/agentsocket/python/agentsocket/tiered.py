@@ -34,7 +34,7 @@ OFFER_MS = 2000  # how long after its reading or writing began a context may be 
 
 # KEYS: the entry, and the tombstones of whom it belongs to.
 # ARGV: version, record, when its reading or writing began, how long that counts, how long an entry lives (all in ms).
-# What comes too late to be kept leaves its version for as long as others count: it ends what is older, and keeps that out.
+# What comes too late to be kept leaves its version for as long as others count: what is older neither stays nor comes.
 OFFER = Script("""
 local there = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^%d+'))
 if there and there >= tonumber(ARGV[1]) then return 0 end
