@@ -34,7 +34,8 @@ async def test_a_thread_is_created_once_and_all_devices_of_its_user_hear_of_it(d
         while len(replies) < 4:
             frame = await socket.until(lambda frame: frame["type"] == "thread_created")
             replies[frame["reply_to"]] = frame["payload"]
-        again = await socket.ask("create_thread", command_id="create-1", title="another title")
+        again = await socket.ask("create_thread", command_id="create-1", title="thread 1", metadata={"number": 1})
+        other_one = await socket.ask("create_thread", command_id="create-1", title="another title")
         own, others, strangers = await socket.news(), await other.news(), await stranger.news()
     made = [replies[f"create-{number}"] for number in range(4)]
     assert len({thread["thread_id"] for thread in made}) == 4
@@ -42,6 +43,7 @@ async def test_a_thread_is_created_once_and_all_devices_of_its_user_hear_of_it(d
         (f"thread {number}", {"number": number}) for number in range(4)
     ]
     assert again["payload"] == made[1]
+    assert other_one["payload"]["code"] == "idempotency_conflict"
     told = of_type(others, "thread_created")
     assert sorted(frame["payload"]["metadata"]["number"] for frame in told) == [0, 1, 2, 3]
     assert sorted(frame["payload"]["thread_id"] for frame in told) == sorted(thread["thread_id"] for thread in made)

@@ -47,7 +47,7 @@ MUTANTS = [
     Mutant(
         "the cursor is written after the log was read",
         "resuming.py",
-        """    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq)
+        """    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
     missed = _missed(log, since, limits, max_bytes)
 """,
         """    missed = _missed(log, since, limits, max_bytes)
@@ -116,10 +116,10 @@ MUTANTS = [
     ),
     Mutant(
         "a thread's tombstone is not looked at",
-        "storage.py",
-        """        if item is None or "deleted_at" in item:
+        "threads.py",
+        """        if row is None or "deleted_at" in row:
             raise""",
-        """        if item is None:
+        """        if row is None:
             raise""",
     ),
 ]

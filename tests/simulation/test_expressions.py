@@ -16,7 +16,8 @@ from tests.simulation.faults import Faults
 from tests.simulation.worlds import Alone
 
 _KEY = {"PK": "p", "SK": "s"}
-_ROW = {**_KEY, "count": 5, "name": "ada", "state": "running", "inner": {"t1": {"cursor": 3, "generation": "g1"}}}
+_INNER = {"t1": {"cursor": 3, "generation": "g1"}}
+_ROW = {**_KEY, "count": 5, "name": "ada", "state": "running", "inner": _INNER, "tags": {"a", "b"}}
 _CONDITIONS = [
     None,
     ABSENT,
@@ -41,6 +42,11 @@ _CONDITIONS = [
     ABSENT | Attr("count").lte(5),
     PRESENT & Attr("missing").not_exists() & Attr("count").eq(5),
     (Attr("count").eq(1) | Attr("name").eq("ada")) & PRESENT,
+    Attr("tags").contains("a"),
+    Attr("tags").contains("z"),
+    Attr("missing").contains("a"),
+    Attr("tags").not_exists() | Attr("tags").size().lt(3),
+    Attr("tags").not_exists() | Attr("tags").size().lt(2),
 ]
 _WRITES: list[Any] = [
     lambda when: put({**_KEY, "count": 6}, when=when),
@@ -51,6 +57,9 @@ _WRITES: list[Any] = [
     lambda when: update(_KEY, sets={}, removes=[("inner", "t1")], when=when),
     lambda when: update(_KEY, sets={"state": "x"}, defaults={"count": 1, "since": 2}, when=when),
     lambda when: update(_KEY, sets={}, adds={"count": 3, "new": 4}, when=when),
+    lambda when: update(_KEY, sets={}, adds={"tags": {"b", "c"}, "fresh": {"x"}}, when=when),
+    lambda when: update(_KEY, sets={}, adds={"count": 1}, discards={"tags": {"a", "z"}, "missing": {"x"}}, when=when),
+    lambda when: update(_KEY, sets={}, discards={"tags": {"a", "b"}}, when=when),
 ]
 
 
@@ -99,6 +108,6 @@ def test_a_write_does_what_it_does_in_moto(moto_table, number: int):
 
 def test_what_nobody_has_needed_is_an_error():
     with pytest.raises(Unsupported):
-        condition("size(#n0) > :v0")
+        condition("attribute_type(#n0, :v0)")
     with pytest.raises(Unsupported):
-        condition("contains(#n0, :v0)")
+        condition("#n0 + :v0 = :v1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from agentsocket.agents import Remember, Report, Text
 from agentsocket.errors import BadRequest, RunUnfinished, TooLarge, Unavailable, VersionConflict
@@ -212,6 +213,30 @@ async def test_whom_nobody_can_tell_holds_nothing_up(world, ada):
     await answer(world, ada, Remember("user.likes", {"tea": 1}), Text("Yes."))
     assert [event["type"] for event in world.sockets.events("a1")][-1] == "final_report"
     assert get(world, ada)["value"] == {"tea": 1}
+
+
+async def test_who_cannot_be_found_to_be_told_costs_no_attempt(world, ada):
+    """J8: the look for whom to tell fails, once."""
+    looks = []
+
+    def fail_once(**_: Any) -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
+
+    class Blind(Remembering):
+        async def run(self, turn):
+            world.storage._table._client.meta.events.register("before-call.dynamodb.Query", fail_once)
+            async for event in super().run(turn):
+                yield event
+
+    world.agent = Blind([Remember("user.likes", {"tea": 1}), Text("Yes."), Report()])
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    run = world.storage.for_user(ada).run(accepted["run_id"])
+    assert run is not None
+    assert (run.state, run.attempts) == ("completed", 1)
+    assert looks
 
 
 async def test_a_deleted_thread_remembers_nothing(world, ada):

@@ -43,7 +43,7 @@ class Erasure:
         tombstone = {"deleted_at": now, "deleted_by": self._by, "expires_at": now + self._limits.tombstone_s}
         row = keys.thread(self._user, self._thread_id)
         there = PRESENT & Attr("deleted_at").not_exists()
-        self._write(update(row, sets=tombstone, removes=["title", "metadata", "activity"], when=there))
+        self._write(update(row, sets=tombstone, removes=["title", "metadata", "activity", "asked"], when=there))
         flag = keys.deleted(self._user, self._thread_id)
         self._table.write(put({**flag, "expires_at": now + self._limits.deleted_flag_s}))
 
