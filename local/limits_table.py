@@ -42,15 +42,27 @@ def table() -> str:
 
 
 def _lines() -> Iterator[str]:
-    defaults = Limits()
+    defaults, title = Limits(), ""
     for line in inspect.getsource(Limits).splitlines():
         if found := _LIMIT.fullmatch(line):
+            if title:
+                yield f"| **{title}** | | |"
+                title = ""
             name = found["name"]
-            yield f"| `{name}` | {humane(name, getattr(defaults, name))} | {(found['why'] or '').strip()} |"
+            yield f"| `{name}` | {_value(name, getattr(defaults, name))} | {(found['why'] or '').strip()} |"
         elif found := _SECTION.fullmatch(line):
-            yield f"| **{found['title'].rstrip('.')}** | | |"
+            title = found["title"].rstrip(".")
         elif "AT_MOST" in line:
             return
+
+
+def _value(name: str, default: int) -> str:
+    bounds = [
+        f"{words} {humane(name, bound[name])}"
+        for words, bound in (("at least", Limits.AT_LEAST), ("at most", Limits.AT_MOST))
+        if name in bound
+    ]
+    return "; ".join([humane(name, default), *bounds])
 
 
 def rewritten(readme: str) -> str:

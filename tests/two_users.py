@@ -201,7 +201,9 @@ CASES: dict[str, list[Case]] = {
     "threads.touched": [computing(lambda user, hers: user.threads.touched(hers.thread))],
     # All of it.
     "leaving.is_empty": [asking(lambda user, hers: user.leaving.is_empty(hers.thread))],
+    "leaving.is_known": [asking(lambda user, hers: user.leaving.is_known(), tells_nothing=True)],
     "leaving.left": [asking(lambda user, hers: user.leaving.left())],
+    "leaving.refuse": [asking(lambda user, hers: user.leaving.refuse(not_before=2**40))],
     "leaving.remove": [asking(lambda user, hers: user.leaving.remove(live=True))],
     "leaving.staying": [asking(lambda user, hers: user.leaving.staying(), before=_revoked)],
     "leaving.threads": [asking(lambda user, hers: user.leaving.threads())],

@@ -21,7 +21,7 @@ def test_every_limit_has_one_line():
 def test_a_reason_and_a_group_come_from_the_comments():
     lines = table().splitlines()
     assert any(line.startswith("| **Tokens** |") for line in lines)
-    assert "| `check_every_s` | 15 min | SQS delays a message by at most that |" in lines
+    assert "| `check_every_s` | 15 min; at most 15 min | SQS delays a message by at most that |" in lines
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ async def test_a_user_s_rows_are_removed_and_sockets_closed(storage, runtime, ad
     printed = capsys.readouterr().out
     assert printed.splitlines()[0] == f"agentsocket: user {ada.user}"
     assert "agentsocket: checked: nothing of the user is left" in printed
+    assert printed.splitlines()[-1].startswith("agentsocket: contexts: dynamodb; give CONTEXT_STORE and REDIS_URL")
     assert "a secret" not in str(boto3.client("dynamodb").scan(TableName="agentsocket")["Items"])
     [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
     order = json.loads(message["Body"])["revoke"]
@@ -55,8 +56,28 @@ async def test_a_user_s_rows_are_removed_and_sockets_closed(storage, runtime, ad
     assert order["not_before"] >= ada.issued_at
 
 
-def test_what_it_erased_may_be_erased_again(dynamodb):
+def test_what_it_erased_may_be_erased_again(storage, runtime, ada):
+    World(storage, runtime, Scripted([])).connect(ada, "a1")
     assert [main(ERASE), main(ERASE)] == [0, 0]
+
+
+def test_an_issuer_that_is_not_the_tokens_own_erases_nobody_and_says_so_each_time(storage, runtime, ada, capsys):
+    World(storage, runtime, Scripted([])).connect(ada, "a1")
+    before = boto3.client("dynamodb").scan(TableName="agentsocket")["Items"]
+    nearly = [f"{ISSUER}/" if word == ISSUER else word for word in ERASE]
+    assert [main(nearly), main(nearly)] == [1, 1]
+    [said, _again] = capsys.readouterr().err.splitlines()
+    for words in (f"issuer '{ISSUER}/'", "subject 'ada'", "nobody was erased", "Check --issuer", "--table agentsocket"):
+        assert words in said
+    assert boto3.client("dynamodb").scan(TableName="agentsocket")["Items"] == before
+
+
+def test_the_store_of_contexts_that_was_erased_is_named(storage, runtime, ada, monkeypatch, capsys, redis_process):
+    World(storage, runtime, Scripted([])).connect(ada, "a1")
+    monkeypatch.setenv("CONTEXT_STORE", "redis")
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{redis_process.port}")
+    assert main(ERASE) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "agentsocket: contexts: redis"
 
 
 def test_a_table_that_is_not_there_is_one_sentence(dynamodb, capsys):

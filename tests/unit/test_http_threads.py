@@ -72,6 +72,24 @@ def test_the_same_idempotency_key_is_the_same_thread_and_news_once(ask, world):
     assert len(heard(world, "thread_created")["a1"]) == 2
 
 
+def test_the_same_idempotency_key_for_another_thread_is_refused(ask):
+    ask("POST", "/threads", token="ada", headers=key("k"), body={"title": "one"})
+    status, answer, _ = ask("POST", "/threads", token="ada", headers=key("k"), body={"title": "another"})
+    assert (status, answer["error"]["code"]) == (409, "idempotency_conflict")
+    assert answer["error"]["field"] == "Idempotency-Key"
+
+
+def test_a_quoted_key_is_the_same_key(ask):
+    """As the header's draft standard writes it."""
+    first = ask("POST", "/threads", token="ada", headers=key("k"))
+    assert ask("POST", "/threads", token="ada", headers=key('"k"'))[:2] == first[:2]
+
+
+def test_fields_of_a_body_are_not_taken_from_the_query(ask):
+    status, answer, _ = ask("POST", "/threads", token="ada", query={"title": "x"}, body={})
+    assert (status, answer["error"]["field"]) == (400, "title")
+
+
 def test_without_a_key_each_request_makes_a_thread_of_its_own(ask):
     """H3."""
     made = {ask("POST", "/threads", token="ada")[1]["thread_id"] for _ in range(4)}

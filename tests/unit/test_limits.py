@@ -35,8 +35,9 @@ def test_limits_that_contradict_each_other_are_refused_by_name(less, more):
     """L4."""
     limits = Limits()
     assert getattr(limits, less) < getattr(limits, more)
-    with pytest.raises(SettingsError, match=rf"{less} \(5\) must be less than {more} \(5\)"):
-        Limits.from_json(json.dumps({less: 5, more: 5}))
+    same = Limits.AT_LEAST.get(less, 5)
+    with pytest.raises(SettingsError, match=rf"{less} \({same}\) must be less than {more} \({same}\)"):
+        Limits.from_json(json.dumps({less: same, more: same}))
 
 
 def test_a_record_stays_hidden_longer_than_the_lease_lasts():
@@ -48,6 +49,13 @@ def test_a_record_stays_hidden_longer_than_the_lease_lasts():
 def test_what_is_inline_fits_a_frame():
     limits = Limits()
     assert limits.inline_content_bytes + limits.report_bytes < limits.max_outbound_frame_bytes < 32 * 1024
+
+
+@pytest.mark.parametrize("name", sorted(Limits.AT_LEAST))
+def test_some_limits_have_a_lower_bound(name):
+    least = Limits.AT_LEAST[name]
+    with pytest.raises(SettingsError, match=f"{name} must be at least {least}"):
+        Limits.from_json(json.dumps({name: least - 1}))
 
 
 @pytest.mark.parametrize("name", sorted(Limits.AT_MOST))

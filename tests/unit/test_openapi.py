@@ -159,6 +159,7 @@ async def test_every_status_that_is_described_is_one_that_is_answered(
         if "Idempotency-Key" in {each["name"] for each in operation["parameters"]} and verb == "POST":
             again = {"Idempotency-Key": "k"}
             made = ask(verb, here, token="ada", headers=again)[1]["thread_id"]
+            ask(verb, here, token="ada", headers=again, body={"title": "another"})
             ask("DELETE", f"/threads/{made}", token="ada")
             ask(verb, here, token="ada", headers=again)
         ask(verb, here, token="ada", body=body)

@@ -256,6 +256,18 @@ def test_the_oldest_that_waits_gets_the_next_place(quotas, world, ada, clock):
     quotas.begin(fourth)
 
 
+def test_who_has_a_place_keeps_it_when_an_older_one_lines_up(quotas, world, ada, clock):
+    """Its worker died, and its record is back: else each would wait for the other."""
+    older = accepted(world, ada, "m0")
+    clock.advance(1)
+    first, second = (accepted(world, ada, f"m{number}") for number in (1, 2))
+    quotas.begin(first)
+    quotas.begin(second)
+    with pytest.raises(TooManyRuns):
+        quotas.begin(older)
+    quotas.begin(first)
+
+
 def test_a_place_is_not_kept_for_one_that_asks_no_more(quotas, world, ada, clock):
     first, second = (accepted(world, ada, f"m{number}") for number in range(2))
     quotas.begin(first)
@@ -422,6 +434,16 @@ async def test_a_run_s_models_may_write_so_much(world, ada):
     said = "".join(payload["content"] for kind, payload in events(world) if kind == "partial_result")
     assert said == "Yes."
     assert events(world)[-2][1]["error_type"] == "token_limit"
+
+
+def test_the_row_ends_when_its_user_comes_no_more(storage, quotas, ada, clock):
+    """Also after a refused connect of somebody who was erased."""
+    for use in (quotas.connect, lambda: quotas.spend(1), lambda: quotas.admit("r1", 1), lambda: quotas.charge(1)):
+        use()
+        kept = row(storage, ada)
+        assert clock() < kept["expires_at"] <= clock() + LIMITS.quota_row_s
+        clock.advance(LIMITS.quota_row_s + 1)
+        assert row(storage, ada) is None
 
 
 # Connecting.

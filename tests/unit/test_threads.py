@@ -237,7 +237,7 @@ async def test_a_history_is_what_was_said(world, ada):
 def test_a_cursor_that_is_none_is_refused(world, ada, command, cursor):
     named = {"thread_id": create(world, ada)["thread_id"]} if command == "get_thread_history" else {}
     if command == "list_threads":
-        cursor = f"{cursor}#"
+        cursor = {"0": "0.#", "1.5": ".t"}.get(cursor, f"{cursor}.t")
     with pytest.raises(BadRequest) as refused:
         world.say(ada, "a1", command, cursor=cursor, **named)
     assert refused.value.field == "payload.cursor"

@@ -92,6 +92,8 @@ class Api:
     def _command(self, route: Route, request: HttpRequest) -> Payload:
         """The command that the request spells out. Raises BadRequest or TooLarge."""
         given = self._body(request.body) if route.has_body else request.query
+        if route.has_body and request.query:
+            raise BadRequest("this path takes its fields in the body", field=min(request.query)[:64])
         if twice := given.keys() & request.parameters.keys():
             raise BadRequest("this stands in the path", field=min(twice))
         fields = {**given, **request.parameters}
@@ -123,7 +125,8 @@ def refusal(error: NoToken | TokenRejected | ClientError) -> HttpAnswer:
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
     if error.field is not None:
-        error.field = error.field.removeprefix("payload.")  # what a frame has around a command's fields
+        # What a frame has around a command's fields, and where its id travels.
+        error.field = IDEMPOTENCY_KEY if error.field == "id" else error.field.removeprefix("payload.")
     return HttpAnswer(_STATUS[error.code], Failure(error=frames.failure(error)), headers)
 
 
@@ -161,7 +164,7 @@ def _key(request: HttpRequest) -> str:
     if given is None:
         return ""
     try:
-        return msgspec.convert(given, protocol.CommandId)
+        return msgspec.convert(given.removeprefix('"').removesuffix('"'), protocol.CommandId)
     except msgspec.ValidationError:
         raise BadRequest("1 to 64 characters of A-Z a-z 0-9 _ -", field=IDEMPOTENCY_KEY) from None
 

@@ -115,6 +115,7 @@ class Limits(Struct, frozen=True):
     tombstone_s: int = 30 * DAY_S  # as long as a message's retry may come
     run_pointer_s: int = 60 * MINUTE_S
     event_row_s: int = DAY_S
+    quota_row_s: int = 40 * DAY_S  # from the last command on: longer than a month's money counts
 
     # Runs (delivery.md, Lease and attempts).
     lease_s: int = 20
@@ -151,7 +152,16 @@ class Limits(Struct, frozen=True):
         "check_every_s": 15 * MINUTE_S,
         "connection_age_s": 119 * MINUTE_S,
         "tenant_credentials_s": 60 * MINUTE_S,
+        "run_deadline_s": 14 * MINUTE_S,  # Lambda ends the worker at 15
+        "max_outbound_frame_bytes": 32 * KB,  # API Gateway's frame
+        "content_chunk_bytes": 380 * KB,  # DynamoDB's item, with its keys
         "context_cache_s": MINUTE_S,  # tiered contexts are at most so stale after a fault
+    }
+
+    # And what none may lower further.
+    AT_LEAST: ClassVar[Mapping[str, int]] = {
+        "tenant_credentials_s": 15 * MINUTE_S,  # AWS gives none for less
+        "tenant_renew_s": 15 * MINUTE_S,  # a worker may run for as long
     }
 
     # What must be less than what: otherwise the one undoes what the other is there for.
@@ -165,6 +175,8 @@ class Limits(Struct, frozen=True):
         ("expiring_notice_s", "connection_age_s"),
         ("handshake_s", "connection_age_s"),
         ("tenant_renew_s", "tenant_credentials_s"),
+        ("connection_age_s", "connection_row_s"),
+        ("run_deadline_s", "run_pointer_s"),
     )
 
     @classmethod
@@ -184,6 +196,8 @@ class Limits(Struct, frozen=True):
                 raise SettingsError(f"LIMITS: {name} must be a positive whole number, not {value!r}")
             if value > cls.AT_MOST.get(name, value):
                 raise SettingsError(f"LIMITS: {name} must be at most {cls.AT_MOST[name]}")
+            if value < cls.AT_LEAST.get(name, value):
+                raise SettingsError(f"LIMITS: {name} must be at least {cls.AT_LEAST[name]}")
         limits = cls(**overrides)
         values = [(less, getattr(limits, less), more, getattr(limits, more)) for less, more in cls.BELOW]
         wrong = [f"{less} ({low}) must be less than {more} ({high})" for less, low, more, high in values if low >= high]

@@ -18,6 +18,7 @@ _REFUSALS = {
     400: "The request breaks the protocol; `field` names where",
     401: "No token, or one that is not accepted",
     404: "No such thing, or another user's",
+    409: "The Idempotency-Key was used for another thread",
     413: "More bytes than a limit allows",
     429: "More commands than a user may send; `retry_after_ms` says when there is room again",
     500: "A fault of ours",
@@ -98,6 +99,8 @@ def _refusals(route: Route) -> list[int]:
     unlikely = set() if route.has_body else {413}
     if not (route.parameters or route.keyed):
         unlikely.add(404)
+    if not (route.keyed and route.has_body):
+        unlikely.add(409)
     return [status for status in _REFUSALS if status not in unlikely]
 
 

@@ -54,14 +54,16 @@ class Quotas:
         full = Attr(bucket).not_exists() | Attr(bucket).lte(now)
         beginning = {"day": self._day(), "runs": 0}
         try:
-            self._table.write(update(self._key, sets={bucket: now + price}, defaults=beginning, when=full))
+            kept = self._kept() | {bucket: now + price}
+            self._table.write(update(self._key, sets=kept, defaults=beginning, when=full))
         except ConditionFailed:
             self._take_further(bucket, price, now + room - price, what)
 
     def _take_further(self, bucket: str, price: int, latest: int, what: str) -> None:
         """The bucket is not full: what is missing from it adds up, as far as it goes."""
         try:
-            self._table.write(update(self._key, sets={}, adds={bucket: price}, when=Attr(bucket).lte(latest)))
+            further = update(self._key, sets=self._kept(), adds={bucket: price}, when=Attr(bucket).lte(latest))
+            self._table.write(further)
         except ConditionFailed as refused:
             raise _too_many(what, (refused.row or {}).get(bucket, latest) - latest) from None
 
@@ -89,7 +91,7 @@ class Quotas:
         """The write that admits a run where the row is much like this one: what differs from it refuses the write."""
         limits, now, today = self._limits, self._now_ms(), self._day()
         price = cost * 1000 // limits.commands_per_s
-        sets: Item = {"admitted_at": now}
+        sets: Item = self._kept() | {"admitted_at": now}
         adds: dict[str, Any] = {"waiting": {run_id}}
         if row.get(_COMMANDS, 0) <= now:
             sets[_COMMANDS] = now + price
@@ -133,8 +135,9 @@ class Quotas:
         Safe to repeat. Raises TooManyRuns when others are under way, as many as may be, or an older one waits too.
         """
         others, mine = Attr("running"), {run.run_id}
-        room = others.not_exists() | others.contains(run.run_id) | others.size().lt(self._limits.runs_at_once)
-        allowed = room & self._turn_of(run, Attr("next_at").gte(run.accepted_at))
+        room = others.not_exists() | others.size().lt(self._limits.runs_at_once)
+        # Who has a place keeps it, also when its worker died and an older run lines up: else both would wait for ever.
+        allowed = others.contains(run.run_id) | room & self._turn_of(run, Attr("next_at").gte(run.accepted_at))
         leaves, passed = {"waiting": mine}, ["next_run", "next_at", "next_until"]
         begun = update(self._key, sets={}, adds={"running": mine}, discards=leaves, removes=passed, when=allowed)
         for _ in range(_TRIES):
@@ -200,7 +203,7 @@ class Quotas:
                 update(self._key, sets={}, adds={"spent": microdollars}, when=same), returning="ALL_NEW"
             )
         except ConditionFailed:
-            sets = {"month": month, "spent": microdollars}
+            sets = self._kept() | {"month": month, "spent": microdollars}
             other = Attr("month").not_exists() | Attr("month").ne(month)
             try:
                 row = self._table.write(update(self._key, sets=sets, when=other), returning="ALL_NEW")
@@ -217,6 +220,10 @@ class Quotas:
             self._table.write(operation)
         except ConditionFailed:
             return
+
+    def _kept(self) -> Item:
+        """The row ends by itself when its user comes no more."""
+        return {"expires_at": int(self._table.now()) + self._limits.quota_row_s}
 
     def _command_room(self) -> int:
         return self._limits.command_burst * 1000 // self._limits.commands_per_s

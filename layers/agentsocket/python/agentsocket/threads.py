@@ -15,6 +15,7 @@ from agentsocket.limits import Limits
 from agentsocket.rows import Thread, ThreadSummary
 from agentsocket.table import ABSENT, PRESENT, Item, Operation, Table, put, update
 
+_ACTIVITY_DIGITS = 16
 _THERE = PRESENT & Attr("deleted_at").not_exists()
 
 
@@ -101,8 +102,10 @@ class Threads:
     def _page_start(self, before: str) -> Item:
         """A page mark as a key of this user, whatever is in it."""
         activity, _, thread_id = before.partition(".")
+        if not (activity.isascii() and activity.isdigit() and len(activity) <= _ACTIVITY_DIGITS):
+            raise BadRequest("no such page", field="cursor")
         try:
-            return {**keys.thread(self._user, thread_id), "activity": int(activity[:16])}
+            return {**keys.thread(self._user, thread_id), "activity": int(activity)}
         except ValueError:
             raise BadRequest("no such page", field="cursor") from None
 
