@@ -62,7 +62,9 @@ async def test_a_user_is_erased_in_the_middle_of_a_run_and_another_keeps_everyth
     before = rows(deployment, "kurt")
     async with deployment.live("kurt") as kurt, deployment.socket(token) as socket:
         await socket.ask("hello", protocol=1)
-        await socket.ask("user_message", content=LONG, message_id=uuid4().hex)
+        await socket.ask(
+            "user_message", content=f"{LONG}\n2026-01-05T09:00:00Z,{SECRET},1000,200,1.00", message_id=uuid4().hex
+        )
         await socket.until(lambda frame: frame["type"] == "partial_result")
         working = asyncio.create_task(erased(deployment, "erin"))
         farewell = await socket.until(lambda frame: frame["type"] == "disconnect")
@@ -75,7 +77,7 @@ async def test_a_user_is_erased_in_the_middle_of_a_run_and_another_keeps_everyth
     assert said.index("authservice: checked") < said.index("agentsocket: checked")
     left = rows(deployment, "erin")
     assert SECRET not in json.dumps(left)
-    assert {row["SK"]["S"].split("#")[0] for row in left} <= {"THREAD", "META", "LIVE", "EVENT"}
+    assert {row["SK"]["S"].split("#")[0] for row in left} <= {"THREAD", "META", "LIVE"}
     assert not [row for row in left if row["SK"]["S"].startswith(("LIVE#CONN", "LIVE#RUN", "LIVE#STOP"))]
     assert sign_ins(deployment, "erin") == []
     assert sign_ins(deployment, "kurt") != []

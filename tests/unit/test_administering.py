@@ -15,6 +15,7 @@ from agentsocket.contexts import change
 from agentsocket.tablecontexts import TableContexts
 from tests.conftest import ISSUER
 from tests.fakes import Scripted
+from tests.redis_server import PASSWORD
 from tests.world import World
 
 ERASE = ["erase-user", "--table", "agentsocket", "--issuer", ISSUER, "--subject", "ada", "--wait", "0"]
@@ -76,7 +77,9 @@ def test_the_store_of_contexts_that_was_erased_is_named(storage, runtime, ada, m
     World(storage, runtime, Scripted([])).connect(ada, "a1")
     monkeypatch.setenv("CONTEXT_STORE", "redis")
     monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{redis_process.port}")
+    monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
     assert main(ERASE) == 0
+    wiring.contexts(table="agentsocket")._server.close()  # type: ignore[attr-defined]
     assert capsys.readouterr().out.splitlines()[-1] == "agentsocket: contexts: redis"
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import boto3
 import pytest
 from msgspec.structs import replace
 
-from agentsocket import keys
-from agentsocket.agents import AgentEvent, Remember, Report, Text
+from agentsocket import keys, principal
+from agentsocket.agents import AgentEvent, Remember, Report, Text, Turn
 from agentsocket.contexts import change
 from agentsocket.errors import TokenRejected, Unavailable
-from agentsocket.forgetting import Forgetting
+from agentsocket.forgetting import Forgetting, Unknown
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.schedule import Schedule
+from agentsocket.storage import Storage, UserStorage
 from agentsocket.threadlog import Lease
 from tests.conftest import ISSUER
 from tests.fakes import Scripted
@@ -132,9 +134,11 @@ async def test_nothing_of_the_user_is_left_in_redis(desk, world, table, ada, bob
     """Neither where contexts live there alone nor where they are kept for a minute."""
     with remembered(kind, table, clock, redis_process) as kept, redis_process.client() as bare:
 
+        def names(who: Principal) -> list[bytes]:
+            return [key for key in bare.keys(f"{kept.deployment}*") if who.user.encode() in key]
+
         def texts(who: Principal) -> list[bytes]:
-            keys = [key for key in bare.keys(f"{kept.deployment}*") if who.user.encode() in key]
-            return [bare.get(key) for key in keys if bare.type(key) == b"string" and b"context" in key]
+            return [bare.get(key) for key in names(who) if bare.type(key) == b"string" and b"context" in key]
 
         world.contexts = kept.store
         await lived(world, ada, "a1")
@@ -143,19 +147,22 @@ async def test_nothing_of_the_user_is_left_in_redis(desk, world, table, ada, bob
         assert SECRET in str(texts(ada))
         assert SECRET in str(before)
         assert desk.erase()
-        assert texts(ada) == []
+        assert [name for name in names(ada) if not name.endswith(b":gone")] == []
         assert sorted(texts(bob)) == sorted(before)
 
 
 async def test_what_stays_holds_ids_and_times_and_expires(desk, world, ada, clock):
     """Tombstones, the heads of their logs, and from when on tokens are refused."""
-    threads = await lived(world, ada, "a1")
+    threads, began = await lived(world, ada, "a1"), int(clock())
     desk.erase()
     for row in rows(ada):
         assert 0 < int(row["expires_at"]["N"]) - clock() <= LIMITS.tombstone_s + 60
         assert row.keys() <= {
             *("PK", "SK", "expires_at", "thread_id", "epoch", "created_at", "deleted_at", "deleted_by", "not_before")
         }
+    [refused] = [row for row in rows(ada) if row["SK"]["S"].startswith("LIVE#REVOKED")]
+    longest_s = Limits.AT_MOST["max_token_lifetime_s"] + LIMITS.revocation_slack_s
+    assert int(refused["expires_at"]["N"]) >= began + longest_s
     said = desk.seen[-1]
     assert said.startswith("checked: nothing of the user is left but")
     assert f"{len(threads) + 1} THREAD" in said
@@ -180,6 +187,19 @@ async def test_no_token_of_before_is_accepted_from_the_first_step_on(desk, world
         world.open(ada, "a2")
     with pytest.raises(TokenRejected):
         world.storage.for_user(ada).connections.require_token()
+
+
+async def test_no_token_of_before_is_accepted_as_long_as_the_longest_may_live(desk, world, ada, clock, table):
+    """The deployment's tokens live a week; whoever erased did not know its limits, and no control queue was given."""
+    await lived(world, ada, "a1")
+    week_s = Limits.AT_MOST["max_token_lifetime_s"]
+    longest = replace(LIMITS, max_token_lifetime_s=week_s)
+    deployed = World(Storage(table, limits=longest), world.runtime, Scripted([]))
+    old = replace(ada, expires_at=int(clock()) + week_s)
+    assert desk.erase(schedule=None)
+    clock.advance(old.expires_at - clock() - 1)
+    with pytest.raises(TokenRejected):
+        deployed.open(old, "a2")
 
 
 async def test_sockets_rows_stay_until_they_were_closed(desk, world, ada):
@@ -225,21 +245,83 @@ async def test_a_worker_that_died_holds_nothing_up_for_longer_than_its_lease(des
     assert desk.erase()
 
 
+async def test_a_worker_that_wrote_nothing_leaves_no_head_for_ever(desk, world, ada):
+    """It took the lease of a new thread, and died or met the tombstone."""
+    accepted = world.send(ada, "a1", "a question", message_id="m1")
+    world.storage.for_user(ada).log(accepted["thread_id"]).take_lease(Lease("dead", accepted["run_id"], 1))
+    assert desk.erase()
+    [head] = [row for row in rows(ada) if row["SK"]["S"] == "META"]
+    assert "expires_at" in head
+
+
+async def test_a_head_that_would_stay_for_ever_is_counted_as_left(world, ada):
+    user = world.storage.for_user(ada)
+    accepted = world.send(ada, "a1", "a question", message_id="m1")
+    before = user.leaving.left()
+    user.log(accepted["thread_id"]).take_lease(Lease("dead", accepted["run_id"], 1))
+    assert user.leaving.left() - before == {"heads of threads": 1}
+
+
+class Interrupted:
+    """An agent that says when it is in the middle of its answer, and goes on when it may."""
+
+    def __init__(self) -> None:
+        self.there, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(self, _turn: Turn) -> AsyncIterator[AgentEvent]:
+        yield Text("as far as here ")
+        self.there.set()
+        await self.may_go_on.wait()
+        yield Text(SECRET)
+        yield Report()
+
+
 async def test_a_run_under_way_ends_silently(desk, world, ada):
-    """The worker looks, finds its user's tokens dead and its thread gone, and writes nothing any more."""
+    """Its thread is gone, and the worker writes nothing any more: the run ends without an event."""
     await lived(world, ada, "a1")
-    world.agent = Scripted([Text("as far as here "), 0.2, Text(SECRET), Report()])
-    world.send(ada, "a1", "a question", message_id="under-way")
+    agent = Interrupted()
+    world.agents["usage_analyst"] = lambda: agent
+    accepted = world.send(ada, "a1", "a question", message_id="under-way")
     del world.queue.waiting[:-1]  # the deletion
     working = asyncio.create_task(world.work())
-    await asyncio.sleep(0.05)
+    await agent.there.wait()
     user = world.storage.for_user(ada)
     for thread_id in user.leaving.threads():
         user.erasure(thread_id, by="erase-user").hide()
-    user.connections.revoke(session="", not_before=2**40)
+    user.leaving.refuse(not_before=2**40)
+    written = told(user, accepted["thread_id"])
+    agent.may_go_on.set()
     await working
+    [run] = [row for row in rows(ada) if row["SK"]["S"] == f"RUN#{accepted['run_id']}"]
+    assert (run["state"]["S"], run["outcome"]["S"], run["content"]["S"]) == ("stopped", "stopped", "")
+    assert "agent_started" in written
+    assert set(told(user, accepted["thread_id"])[len(written) :]) <= {"partial_result"}  # and no ending
+    assert SECRET not in json.dumps(transcript(ada, accepted["thread_id"]))
     assert desk.erase()
     assert SECRET not in json.dumps(rows(ada))
+
+
+def told(user: UserStorage, thread_id: str) -> list[str]:
+    """The types of the events in a thread's log."""
+    events, _more = user.log(thread_id).events(after=0, limit=100)
+    return [json.loads(event.frame)["type"] for event in events]
+
+
+def transcript(who: Principal, thread_id: str) -> list[dict[str, Any]]:
+    return [row for row in rows(who) if row["PK"]["S"].endswith(thread_id) and row["SK"]["S"].startswith("MESSAGE#")]
+
+
+async def test_a_command_that_is_refused_meanwhile_holds_nothing_up(desk, world, ada):
+    """It counts, in a row that expires; and so it does when it comes again and again."""
+    await lived(world, ada, "a1")
+    user = world.storage.for_user(ada)
+    user.leaving.remove(live=True)
+    assert "QUOTA" not in user.leaving.left()
+    user.quotas.connect()
+    assert "QUOTA" not in user.leaving.left()
+    assert user.leaving.staying()["QUOTA"] == 1
+    assert desk.erase()
+    assert "QUOTA" not in kinds(ada)
 
 
 async def test_what_a_command_wrote_meanwhile_goes_with_the_second_look(desk, world, ada):
@@ -331,6 +413,30 @@ class Crash:
             self.writes += 1
 
 
-async def test_a_user_who_never_was_is_erased_in_a_moment(desk, world):
-    assert desk.erase("nobody")
-    assert "nothing of the user is left but 1 LIVE#REVOKED" in desk.seen[-1]
+async def test_a_user_who_never_was_is_an_error_and_nothing_is_written(desk, world, ada):
+    await lived(world, ada, "a1")
+    before = boto3.client("dynamodb").scan(TableName="agentsocket")["Items"]
+    for _ in range(2):
+        with pytest.raises(Unknown, match=f"issuer {ISSUER!r} and subject 'nobody'"):
+            desk.erase("nobody")
+    assert boto3.client("dynamodb").scan(TableName="agentsocket")["Items"] == before
+    assert desk.orders.revoked == []
+
+
+async def test_who_was_erased_may_be_erased_again(desk, world, ada):
+    """Only tombstones, and which tokens are dead, are left of them."""
+    await lived(world, ada, "a1")
+    assert desk.erase()
+    assert desk.erase()
+
+
+async def test_what_redis_alone_remembers_of_a_user_goes_though_the_table_knows_nobody(
+    desk, world, table, ada, clock, redis_process
+):
+    with remembered("redis", table, clock, redis_process) as kept:
+        world.contexts = kept.store
+        own = kept.store.for_user(principal.of_revocation(ISSUER, "carol")).own
+        change(own, "user.name", {"of": SECRET})
+        with pytest.raises(Unknown):
+            desk.erase("carol")
+        assert own.load("user.name").value == {}

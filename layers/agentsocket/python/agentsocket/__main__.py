@@ -8,9 +8,9 @@ import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from agentsocket import wiring
+from agentsocket import settings, wiring
 from agentsocket.errors import SettingsError, Unavailable
-from agentsocket.forgetting import Forgetting
+from agentsocket.forgetting import Forgetting, Unknown
 
 _EPILOG = """\
 example:
@@ -23,6 +23,7 @@ second on nothing of the user can be read; then threads, contexts, runs, quotas
 and sockets' rows are removed, and it is checked that nothing is left. Whatever
 goes wrong: run it again, it goes on where it was. What stays for a month at
 most are ids and times: of deleted threads, and from when on tokens are refused.
+A user of whom the table holds nothing is an error: nothing is written then.
 
 Do these two things before: remove the user at your identity provider, and with
 the auth service, python -m authservice forget-user. Otherwise who comes back is
@@ -31,13 +32,20 @@ a new user with an empty table.
 Where contexts are kept in Redis, give what the functions have: CONTEXT_STORE,
 REDIS_URL, REDIS_CLUSTER, REDIS_USERNAME and REDIS_PASSWORD in the environment,
 and run this where that Redis can be reached. With CONTEXT_STORE=tiered it is
-enough to leave them away: Redis forgets by itself within a minute.
+enough to leave them away: Redis forgets by itself within a minute. The last
+line says which store it was.
 
 AWS credentials and region come from the environment or your profile. They need
 on the table dynamodb:BatchGetItem, BatchWriteItem, DeleteItem, GetItem, PutItem,
 Query and UpdateItem, and sqs:SendMessage on the control queue.
 """
 _WAIT_S = 30  # longer than any function but the worker may take; the worker looks twice a second
+
+_CHECK = (
+    "Check --issuer (it must be the iss of the tokens to the letter, also at its end), --subject (their sub),"
+    " --table {table} and the region"
+)
+_HINT = "; give CONTEXT_STORE and REDIS_URL (and its others) if this deployment keeps them in Redis"
 
 
 def main(arguments: list[str]) -> int:
@@ -52,6 +60,10 @@ def main(arguments: list[str]) -> int:
             say=_say,
             wait_s=given.wait,
         ).forget(given.issuer, given.subject)
+        _say(f"contexts: {_contexts()}")
+    except Unknown as error:
+        print(f"agentsocket: {error}: nobody was erased. {_CHECK.format(table=given.table)}", file=sys.stderr)
+        return 1
     except (SettingsError, BotoCoreError, ClientError) as error:
         print(f"agentsocket: {error}", file=sys.stderr)
         return 1
@@ -61,6 +73,12 @@ def main(arguments: list[str]) -> int:
     if not erased:
         print("agentsocket: something goes on writing: run it again in a minute", file=sys.stderr)
     return 0 if erased else 1
+
+
+def _contexts() -> str:
+    """Which store was erased: an operator may have forgotten that it is another."""
+    store = settings.contexts().store
+    return store + (_HINT if store == "dynamodb" else "")
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsocket import principal
-from agentsocket.errors import LeaseHeld, LeaseLost
+from agentsocket.errors import AgentSocketError, LeaseHeld, LeaseLost
 from agentsocket.threadlog import Lease
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ _BY = "erase-user"  # stands where a tombstone names the command
 _NO_RUN = "erasure"  # stands where a lease names its run
 _PASSES = 3
 Say = Callable[[str], None]
+
+
+class Unknown(AgentSocketError):
+    """There is nobody to erase: most likely the claims are not those of the user's tokens."""
 
 
 class Forgetting(Struct, frozen=True, kw_only=True):
@@ -42,10 +46,16 @@ class Forgetting(Struct, frozen=True, kw_only=True):
     wait_s: float
 
     def forget(self, issuer: str, subject: str) -> bool:
-        """Erase the user of these claims. Returns whether nothing is left that should not be. Raises Unavailable."""
+        """Erase the user of these claims. Returns whether nothing is left that should not be.
+
+        Raises Unknown when the table knows nobody of these claims, then it is not written to; and Unavailable.
+        """
         who = principal.of_revocation(issuer, subject)
         user, contexts = self.storage.for_user(who), self.contexts.for_user(who)
         self.say(f"user {who.user}")
+        if not user.leaving.is_known():
+            contexts.forget_all()  # Redis may remember whom the table has long forgotten
+            raise Unknown(f"nothing is kept of the user with issuer {issuer!r} and subject {subject!r}")
         self._refuse(user, issuer, subject)
         self._remove(user, contexts, live=False)
         self.say(f"waiting {self.wait_s:g} s for what was under way")
@@ -63,7 +73,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         """Every token of the user is dead. Clocks differ: also those that are issued in the next seconds."""
         leeway_s = self.storage.limits.token_leeway_s
         not_before = int(user.now()) + leeway_s
-        user.connections.revoke(session="", not_before=not_before)
+        user.leaving.refuse(not_before=not_before)
         if self.schedule:
             self.schedule.revoke(issuer, subject, not_before=not_before)
         self.say(f"tokens issued within {leeway_s} s from now, or before, are refused")

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from boto3.dynamodb.conditions import Key
+from msgspec.structs import replace
 
-from agentsocket import keys
+from agentsocket import keys, principal
+from agentsocket.connections import Connections
 from agentsocket.limits import Limits
 from agentsocket.table import Item, Table
 
@@ -22,15 +24,36 @@ class Leaving:
         self._user = user
         self._limits = limits
 
+    def is_known(self) -> bool:
+        """Whether there is, or was, such a user: a row of any kind."""
+        return bool(self._table.query(keys.user(self._user), _ANY, limit=1, expired=True).items)
+
+    def refuse(self, *, not_before: int) -> None:
+        """Every token issued up to `not_before` (seconds) is dead.
+
+        For as long as any deployment may let one live: who erases need not know this one's limits.
+        """
+        longest = replace(self._limits, max_token_lifetime_s=Limits.AT_MOST["max_token_lifetime_s"])
+        connections = Connections(self._table, principal.of_queued(self._user), limits=longest)
+        connections.revoke(session="", not_before=not_before)
+
     def threads(self) -> Mapping[str, bool]:
         """The user's threads, and which of them have been deleted."""
         rows = self._pages(keys.user(self._user), begins_with=keys.THREAD)
         return {row["SK"].removeprefix(keys.THREAD): "deleted_at" in row for page in rows for row in page}
 
     def is_empty(self, thread_id: str) -> bool:
-        """Whether nothing of a thread is left but the head of its log."""
+        """Whether nothing of a thread is left but the head of its log, and that expires."""
+        return not (self._has_text(thread_id) or self._has_lasting_head(thread_id))
+
+    def _has_text(self, thread_id: str) -> bool:
         below_head = Key("SK").lt(keys.META)
-        return not self._table.query(keys.log(self._user, thread_id), below_head, limit=1, expired=True).items
+        return bool(self._table.query(keys.log(self._user, thread_id), below_head, limit=1, expired=True).items)
+
+    def _has_lasting_head(self, thread_id: str) -> bool:
+        """So a worker leaves it that took the lease and wrote nothing."""
+        head = self._table.get(keys.meta(keys.log(self._user, thread_id)))
+        return head is not None and "expires_at" not in head
 
     def remove(self, *, live: bool) -> int:
         """Remove what is no thread, and need not stay. Returns how many rows. `live` ones too: sockets and runs."""
@@ -44,13 +67,17 @@ class Leaving:
 
     def left(self) -> Counter[str]:
         """What is there still and should not be: kinds of rows, and how many."""
-        found = Counter(_kind(row) for page in self._pages(keys.user(self._user)) for row in page if not _stays(row))
-        found["text of threads"] = sum(not self.is_empty(thread_id) for thread_id in self.threads())
+        rows = (row for page in self._pages(keys.user(self._user)) for row in page)
+        found = Counter(_kind(row) for row in rows if not (_stays(row) or _comes_back(row)))
+        threads = self.threads()
+        found["text of threads"] = sum(self._has_text(thread_id) for thread_id in threads)
+        found["heads of threads"] = sum(self._has_lasting_head(thread_id) for thread_id in threads)
         return +found
 
     def staying(self) -> Counter[str]:
         """What stays until it expires, and holds ids and times only."""
-        return Counter(_kind(row) for page in self._pages(keys.user(self._user)) for row in page if _stays(row))
+        rows = (row for page in self._pages(keys.user(self._user)) for row in page)
+        return Counter(_kind(row) for row in rows if _stays(row) or _comes_back(row))
 
     def _pages(self, partition: str, *, begins_with: str = "") -> Iterator[list[Item]]:
         """Expired rows too: TTL deletes them days later."""
@@ -66,6 +93,11 @@ def _stays(row: Item) -> bool:
     """Tombstones, and which tokens are dead: without them, what is late would be believed."""
     is_tombstone = row["SK"].startswith(keys.THREAD) and "deleted_at" in row
     return is_tombstone or row["SK"].startswith((keys.DELETED, keys.REVOKED))
+
+
+def _comes_back(row: Item) -> bool:
+    """A refused command counts too, and may do so after every removal: numbers only, and they expire."""
+    return row["SK"] == "QUOTA" and "expires_at" in row
 
 
 def _kind(row: Item) -> str:
