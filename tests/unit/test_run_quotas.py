@@ -15,6 +15,7 @@ from agentsocket.inputs import RunRecord
 from agentsocket.keeping import Patience
 from agentsocket.limits import DAY_S, Limits
 from agentsocket.storage import Storage
+from agentsocket.uploads import NewMessage
 from tests.conftest import principal_of
 from tests.fakes import Scripted
 from tests.world import World
@@ -140,7 +141,23 @@ async def test_a_run_that_has_ended_waits_no_more(world, ada):
     for number in range(3):
         world.send(ada, "a1", "hi", message_id=f"m{number}")
     await world.work()
+    assert world.send(ada, "a1", "hi", message_id="m3")["duplicate"] is False
+    assert len(row(world.storage, ada)["waiting"]) == 3
+
+
+def test_runs_that_ask_for_a_place_do_not_keep_a_crash_s_leftovers_waiting(quotas, world, ada, clock):
+    """They look at those under way every few seconds: that is no look at those that wait."""
+    user = world.storage.for_user(ada)
+    for number in range(2):
+        quotas.begin(user.accept(NewMessage(f"m{number}", "hi", None, "a1", "", "{}")).run)
+    asking = accepted(world, ada, "m2")
+    for number in range(2):
+        quotas.admit(f"lost{number}", 1)
+    clock.advance(60)
+    with pytest.raises(TooManyRuns):
+        quotas.begin(asking)
     world.send(ada, "a1", "hi", message_id="m3")
+    assert len(row(world.storage, ada)["waiting"]) == 2
 
 
 def test_what_a_crash_has_left_waiting_refuses_nobody(quotas, world, ada, clock):
@@ -156,6 +173,7 @@ def test_users_do_not_count_for_each_other(storage, ada, bob):
     for number in range(3):
         storage.for_user(ada).quotas.admit(f"r{number}", 1)
     storage.for_user(bob).quotas.admit("r1", 1)
+    assert (len(row(storage, ada)["waiting"]), row(storage, bob)["waiting"]) == (3, {"r1"})
 
 
 @pytest.mark.parametrize("commands", [0, 5, 950])

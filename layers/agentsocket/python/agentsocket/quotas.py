@@ -183,7 +183,9 @@ class Quotas:
             alive |= run_ids - runs.keys()
         left = run_ids - alive
         discards: dict[str, set[str]] = {kind: left} if left else {}
-        self._write(update(self._key, sets={"looked_at": now}, discards=discards, when=PRESENT))
+        looked = {"looked_at": now} if kind == "waiting" else {}  # of those under way no look is saved
+        if looked or discards:
+            self._write(update(self._key, sets=looked, discards=discards, when=PRESENT))
         return bool(left)
 
     def _with_pointer(self, run_ids: Iterable[str]) -> set[str]:
