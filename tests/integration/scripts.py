@@ -125,4 +125,14 @@ def scripted(deployment: Deployment, folder: Path) -> Iterator[Processes]:
     """The worker's agent plays scripts for the length of the block. `folder` is for what its processes say."""
     files = {"app.py": APP.read_text(), "tests/integration/started.py": STARTED.read_text(), "processes": str(folder)}
     with replaced(deployment, "worker", files):
+        _require_answer(deployment)
         yield Processes(folder)
+
+
+def _require_answer(deployment: Deployment) -> None:
+    """The new code runs before a test's first record comes: a process that ends between taking and hiding one would
+    keep it away for 15 minutes. Raises RuntimeError.
+    """
+    answer = deployment.aws("lambda").invoke(FunctionName=deployment.function("worker"), Payload=b'{"Records": []}')
+    if "FunctionError" in answer:
+        raise RuntimeError(f"the scripted worker does not start: {answer['Payload'].read()[:1000]!r}")
