@@ -75,7 +75,7 @@ lint: setup ## Check style and types, and print the size of the code
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m mypy
-	@$(PYTHON) -m tests.size_budget
+	@$(PYTHON) -m tests.support.size_budget
 
 simulate: setup ## Play N=1000 seeds of a simulated deployment from SEED=0 on; N=1 prints what happens in that seed
 	@$(PYTHON) -m tests.simulation $(call option,--seeds,$(N)) $(call option,--first,$(SEED))
@@ -97,9 +97,9 @@ lock: setup ## Pin the newest versions that fit: constraints.txt, constraints-to
 		--python-version 3.11 --no-header --no-annotate --upgrade --output-file constraints-tools.txt -
 
 schema: setup ## Write clients/protocol.schema.json and clients/openapi.json from the code
-	@$(PYTHON) -c 'import sys; from agentsocket import schema; sys.stdout.buffer.write(schema.publish())' \
+	@$(PYTHON) -c 'import sys; from agentsocket.protocol import schema; sys.stdout.buffer.write(schema.publish())' \
 		>clients/protocol.schema.json
-	@$(PYTHON) -c 'import sys; from agentsocket import openapi; sys.stdout.buffer.write(openapi.publish())' \
+	@$(PYTHON) -c 'import sys; from agentsocket.http_api import openapi; sys.stdout.buffer.write(openapi.publish())' \
 		>clients/openapi.json
 
 limits: setup ## Write README.md's table of limits from limits.py

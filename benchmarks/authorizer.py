@@ -18,9 +18,9 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from agentsocket import edge
+from agentsocket.handlers import decorators
 from benchmarks.imports import CLIENTS, cold, layers
-from tests.size_budget import ROOT
+from tests.support.size_budget import ROOT
 
 CALLS = 300
 ROUNDS = 15
@@ -83,7 +83,7 @@ def _handler(settings: dict[str, str]) -> Callable[[Any, object], Any]:
     os.environ.clear()
     os.environ.update(before)
     nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 (the logger keeps it)
-    for written in edge.logger.handlers:
+    for written in decorators.logger.handlers:
         written.setStream(nowhere)  # type: ignore[attr-defined]
     handler: Callable[[Any, object], Any] = module.handler
     return handler

@@ -27,18 +27,18 @@ import boto3
 import redis
 from botocore.config import Config
 
-from agentsocket import keys
-from agentsocket.contexts import ContextStore
+from agentsocket.contexts.contract import ContextStore
+from agentsocket.contexts.dynamodb import TableContexts
+from agentsocket.contexts.redis_client import RedisServer
+from agentsocket.contexts.redis_store import SAVE, RedisContexts
+from agentsocket.contexts.tiered import OFFER, OFFER_MS, TieredContexts
 from agentsocket.limits import Limits
 from agentsocket.principal import of_queued
-from agentsocket.rediscontexts import SAVE, RedisContexts
-from agentsocket.redisserver import RedisServer
-from agentsocket.table import Table
-from agentsocket.tablecontexts import TableContexts
-from agentsocket.tiered import OFFER, OFFER_MS, TieredContexts
-from local.ministack import Ministack
+from agentsocket.storage import keys
+from agentsocket.storage.table import Table
+from local.emulators.ministack import Ministack
 from tests.conftest import create_table
-from tests.redis_server import PASSWORD, running
+from tests.support.redis_server import PASSWORD, running
 
 WRITERS = (1, 10, 100)
 MEASURED_S = 3

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.metered import Metered, Speaker, metered
-from tests.metering import Call
+from tests.support.metered_deployment import Metered, Speaker, metered
+from tests.support.metering import Call
 
 TOKENS = 1000
 PER_S = 50

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from layers import build
-from tests.given import GIVEN
-from tests.size_budget import ROOT
+from tests.support.env import GIVEN
+from tests.support.size_budget import ROOT
 
 ROUNDS = 25
 AIM = 1.15

@@ -20,17 +20,19 @@ import boto3
 from botocore.config import Config
 from msgspec.structs import replace
 
-from agentsocket import frames, protocol, relay, wiring
-from agentsocket.agents import AgentEvent, Text, Turn
-from agentsocket.dispatch import Dispatch
-from agentsocket.gateway import Gateway
+from agentsocket import relay, wiring
+from agentsocket.agents.contract import AgentEvent, Text, Turn
+from agentsocket.aws.management_api import Gateway
+from agentsocket.aws.run_queue import Dispatch
+from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
-from agentsocket.storage import Storage
-from agentsocket.table import Table
-from agentsocket.tablecontexts import TableContexts
+from agentsocket.protocol import frames
+from agentsocket.protocol import messages as protocol
+from agentsocket.storage.table import Table
+from agentsocket.storage.user import Storage
 from benchmarks.loopback import Arrival, Loopback, loopback
-from tests.metered import metered
+from tests.support.metered_deployment import metered
 
 TOKENS = 300
 ROUNDS = 7

@@ -13,10 +13,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agentsocket import keys, protocol
+from agentsocket.protocol import messages as protocol
+from agentsocket.storage import keys
 from benchmarks.delivery import units
-from tests.metered import Metered, Speaker, metered
-from tests.metering import Call
+from tests.support.metered_deployment import Metered, Speaker, metered
+from tests.support.metering import Call
 
 SIZES = (10, 100, 1_000, 10_000)
 ROUNDS = 15

@@ -96,7 +96,7 @@ async def invoke(options: argparse.Namespace) -> int:
 
 
 async def talk(options: argparse.Namespace, facts: dict[str, Any]) -> int:
-    from local.chat import chat as open_chat
+    from local.chat.command import chat as open_chat
     from local.signin import SignIn
 
     user = SignIn(facts, options.user)

@@ -16,9 +16,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.emulators.ministack import PYTHON
 from local.errors import Unable
 from local.guarded import Guarded
-from local.ministack import PYTHON
 from local.state import ROOT, Lock
 
 INPUTS = ("template.yaml", "pyproject.toml", "constraints.txt", "layers", "functions")

@@ -20,9 +20,9 @@ from typing import Any
 from local import build
 from local.aws import Access
 from local.build import Target
+from local.emulators.ministack import PYTHON
 from local.errors import Unable
 from local.guarded import Guarded
-from local.ministack import PYTHON
 from local.state import ROOT
 
 NO_DOCKER = "Docker is needed for `sam local` and is not installed: install Docker Engine, or use `make up` without it."

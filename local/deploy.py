@@ -2,7 +2,7 @@
 
 Inside: packaging, one stack, its outputs, and four repairs: tables' time to live, route responses, authorizers without
 an identity source, and event source mappings of queues, which are switched off because ministack runs one batch per
-queue, not one per group, and looks for delayed messages only once a second (`poller.py` takes their place). Kept out:
+queue, not one per group, and looks for delayed messages once a second (`queue_poller.py` does it instead). Kept out:
 any name of this project; what is to be mended is found in the template.
 """
 

@@ -34,7 +34,7 @@ from agentsocket import principal
 from local.errors import Unable
 
 if TYPE_CHECKING:
-    from local.issuer import Issuer
+    from local.emulators.issuer import Issuer
     from local.tokens import AccessTokens
 
 FOLDER = Path(__file__).resolve().parent.parent / "events"

@@ -30,9 +30,9 @@ from uuid import uuid4
 from local import containers, deploy, events, state
 from local.build import Target
 from local.containers import Sam
+from local.emulators.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
+from local.emulators.ministack import Ministack
 from local.errors import Unable
-from local.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
-from local.ministack import Ministack
 from local.tokens import AccessTokens
 
 if TYPE_CHECKING:

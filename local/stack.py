@@ -21,12 +21,12 @@ from typing import Any
 from local import state
 from local.build import Say, Target, built
 from local.deploy import Deployment, deploy
+from local.emulators.http_api import Front
+from local.emulators.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
+from local.emulators.ministack import Ministack
+from local.emulators.queue_poller import Poller
 from local.errors import Unable
-from local.front import Front
 from local.gateway import LAMBDA_CONFIG, Gateway, GatewayError, LambdaInvoker
-from local.issuer import CLIENT_ID, GROUPS_CLAIM, Issuer
-from local.ministack import Ministack
-from local.poller import Poller
 from local.state import running
 
 __all__ = ["Stack", "free_port", "running"]

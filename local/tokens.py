@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jwt.utils import base64url_encode, der_to_raw_signature
 
-from local.issuer import public_jwk
+from local.emulators.issuer import public_jwk
 
 AUDIENCE = "agentsocket"
 ACCESS_TOKEN_S = 900

@@ -15,14 +15,14 @@ import pytest
 from aws_lambda_powertools import Logger
 from moto import mock_aws
 
-from agentsocket import edge
+from agentsocket.handlers import decorators
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.principal import of_claims as principal_of_claims
 from agentsocket.runtime import Runtime
-from agentsocket.storage import Storage, UserStorage
-from agentsocket.table import Table
-from tests.fakes import Clock
+from agentsocket.storage.table import Table
+from agentsocket.storage.user import Storage, UserStorage
+from tests.support.fakes import Clock
 
 ISSUER = "https://issuer.example"
 
@@ -50,7 +50,7 @@ def captured(logger: Logger) -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    with captured(edge.logger) as written:
+    with captured(decorators.logger) as written:
         yield written
 
 
@@ -136,7 +136,7 @@ def runtime(clock: Clock, limits: Limits) -> Runtime:
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[Any]:
     """A real Redis of this session's own (`redis_server.RedisProcess`). Tests share it: each uses keys of its own."""
-    from tests.redis_server import running
+    from tests.support.redis_server import running
 
     with running() as process:
         yield process

@@ -5,111 +5,78 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.size_budget import FUNCTION_LIMIT, ROOT, functions, modules
+from tests.support.size_budget import FUNCTION_LIMIT, ROOT, functions, modules
 
 PACKAGE = ROOT / "layers" / "agentsocket" / "python" / "agentsocket"
 
-RULES = {
-    "errors",
-    "limits",
-    "principal",
-    "protocol",
-    "frames",
-    "schema",
-    "strictjson",
-    "texts",
-    "runs",
-    "rows",
-    "keys",
-    "tokens",
-    "admission",
-    "inputs",
-    "runtime",
-    "cors",
-    "due",
-    "breaker",
-    "httproutes",
-    "openapi",
-    "mergepatch",
+# Which folder may import from which others. Every folder may import the root's leaves.
+MAY_IMPORT: dict[str, set[str]] = {
+    "protocol": set(),
+    "agents": set(),
+    "storage": {"control"},
+    "auth": {"protocol"},
+    "aws": {"protocol", "storage"},
+    "contexts": {"storage"},
+    "commands": {"auth", "aws", "contexts", "protocol", "storage"},
+    "worker": {"agents", "aws", "commands", "contexts", "protocol", "storage"},
+    "control": {"aws", "contexts", "protocol", "storage"},
+    "http_api": {"auth", "aws", "commands", "contexts", "protocol", "storage"},
+    "handlers": {"aws", "http_api", "protocol", "storage"},
 }
-SEAMS = {
-    "table",
-    "tenants",
-    "contexts",
-    "tablecontexts",
-    "redisserver",
-    "rediscontexts",
-    "tiered",
-    "storage",
-    "threads",
-    "connections",
-    "threadlog",
-    "contents",
-    "uploads",
-    "erasing",
-    "leaving",
-    "quotas",
-    "gateway",
-    "dispatch",
-    "schedule",
-    "jwks",
-    "introspection",
-    "outbound",
-    "agents",
+# Modules of the root: leaves import leaves alone; the others put folders together.
+LEAVES = {"errors", "limits", "principal", "inputs", "runtime", "encoded_text", "circuit_breaker"}
+ROOT_MODULES: dict[str, set[str]] = {
+    **{name: set() for name in LEAVES},
+    "settings": {"auth", "contexts"},
+    "relay": {"agents", "auth", "aws", "commands", "contexts", "control", "protocol", "storage", "worker"},
+    "wiring": {*MAY_IMPORT, "settings"} - {"handlers", "commands", "worker", "protocol"},
+    "__main__": {"control", "settings", "wiring"},
 }
-FLOW = {
-    "relay",
-    "answers",
-    "commands",
-    "conversations",
-    "remembering",
-    "health",
-    "attempts",
-    "answering",
-    "publishing",
-    "pushing",
-    "keeping",
-    "resuming",
-    "sweeping",
-    "forgetting",
-    "gathering",
-    "control",
-    "httpapi",
-}
-EDGE = {"__main__", "edge", "replies", "routing", "settings", "wiring"}
-MAY_IMPORT = {
-    **dict.fromkeys(RULES, RULES),
-    **dict.fromkeys(SEAMS, RULES | SEAMS),
-    **dict.fromkeys(FLOW, RULES | SEAMS | FLOW),
-    **dict.fromkeys(EDGE, RULES | SEAMS | FLOW | EDGE),
-}
-# What a rule may use beside the standard library, and why: the library of the wire and of values, and the signatures'.
-RULE_LIBRARIES = {
-    "breaker": {"msgspec"},
-    "due": {"msgspec"},
-    "frames": {"msgspec"},
-    "httproutes": {"msgspec"},
-    "inputs": {"msgspec"},
+# Modules that do no I/O and know no library but these: values and decisions.
+PURE: dict[str, set[str]] = {
+    "errors": set(),
     "limits": {"msgspec"},
-    "openapi": {"msgspec"},
     "principal": {"msgspec"},
-    "protocol": {"msgspec"},
-    "rows": {"msgspec"},
+    "inputs": {"msgspec"},
     "runtime": {"msgspec"},
-    "schema": {"msgspec"},
-    "texts": {"msgspec"},
-    "tokens": {"jwt"},
+    "encoded_text": {"msgspec"},
+    "circuit_breaker": {"msgspec"},
+    "protocol.commands": {"msgspec"},
+    "protocol.control": {"msgspec"},
+    "protocol.events": {"msgspec"},
+    "protocol.frames": {"msgspec"},
+    "protocol.messages": set(),
+    "protocol.payload": {"msgspec"},
+    "protocol.schema": {"msgspec"},
+    "protocol.strict_json": set(),
+    "storage.keys": set(),
+    "storage.rows": {"msgspec"},
+    "storage.run_states": set(),
+    "auth.tokens": {"jwt"},
+    "auth.handshake": set(),
+    "contexts.merge_patch": set(),
+    "control.deadlines": {"msgspec"},
+    "http_api.cors": set(),
+    "http_api.openapi": {"msgspec"},
+    "http_api.routes": {"msgspec"},
 }
+MODULES_IN_A_FOLDER = 16
 
 
-def layer_of(path: Path) -> str:
-    """The module's name, or the package `agents` for what is in it."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """The module's dotted name within the package: `storage.keys`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def room_of(module: str) -> str:
+    """The folder a module lies in; a module of the root is a room of its own."""
+    return module.partition(".")[0]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -122,29 +89,49 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def ours(path: Path) -> set[str]:
-    """The modules of the package that a file imports."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("agentsocket.")} & set(MAY_IMPORT)
-
-
-PACKAGE_FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+PACKAGE_FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
 DEPLOYED = [*PACKAGE_FILES, *sorted((ROOT / "functions").rglob("*.py"))]
+MODULES = {name_of(path) for path in PACKAGE_FILES}
 
 
-@pytest.mark.parametrize("path", PACKAGE_FILES, ids=lambda path: path.stem)
-def test_a_module_imports_only_what_its_layer_may(path):
-    layer = layer_of(path)
-    assert layer in MAY_IMPORT, f"say in this test which layer {layer} belongs to"
-    assert ours(path) - {layer} <= MAY_IMPORT[layer]
+def ours(path: Path) -> set[str]:
+    """The modules of the package that a file imports, by their names within it."""
+    return {name.removeprefix("agentsocket.") for name in imports(path) if name.startswith("agentsocket.")} & MODULES
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_a_rule_uses_the_standard_library_and_little_else(name):
-    files = [path for path in PACKAGE_FILES if layer_of(path) == name]
-    outside = {module.split(".")[0] for path in files for module in imports(path)}
-    assert files
-    outside -= set(sys.stdlib_module_names) | {"agentsocket", "__future__"}
-    assert outside <= RULE_LIBRARIES.get(name, set())
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=name_of)
+def test_a_module_imports_only_what_its_folder_may(path):
+    room = room_of(name_of(path))
+    assert room in MAY_IMPORT | ROOT_MODULES, f"say in this test what {room} may import"
+    allowed = {room} | LEAVES | (MAY_IMPORT | ROOT_MODULES)[room]
+    assert {room_of(module) for module in ours(path)} <= allowed
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT | ROOT_MODULES))
+def test_a_folder_is_allowed_no_import_that_it_does_not_have(room):
+    files = [path for path in PACKAGE_FILES if room_of(name_of(path)) == room]
+    used = {room_of(module) for path in files for module in ours(path)}
+    assert (MAY_IMPORT | ROOT_MODULES)[room] <= used
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_a_pure_module_uses_pure_modules_and_little_else(name):
+    [path] = [path for path in PACKAGE_FILES if name_of(path) == name]
+    assert ours(path) <= PURE.keys()
+    outside = {module.split(".")[0] for module in imports(path)}
+    assert outside - set(sys.stdlib_module_names) - {"agentsocket", "__future__"} <= PURE[name]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_no_init_imports_anything(path):
+    """A docstring alone: importing one module of a folder loads no other."""
+    assert list(imports(path)) == []
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_no_folder_is_too_large():
+    sizes = Counter(path.parent for path in PACKAGE_FILES)
+    assert max(sizes.values()) <= MODULES_IN_A_FOLDER
 
 
 def test_what_is_deployed_imports_nothing_that_is_not():
@@ -155,7 +142,15 @@ def test_what_is_deployed_imports_nothing_that_is_not():
 def test_functions_import_no_seam_but_through_wiring():
     for path in sorted((ROOT / "functions").rglob("*.py")):
         named = ours(path)
-        assert named <= {"edge", "wiring", "relay", "inputs", "frames", "principal", "agents"}
+        assert named <= {
+            "handlers.decorators",
+            "wiring",
+            "relay",
+            "inputs",
+            "principal",
+            "protocol.frames",
+            "agents.catalog",
+        }
         assert path.read_text().count("\n") <= 20
 
 
@@ -173,7 +168,7 @@ def owners(text: str) -> set[str]:
         ("boto3.client", set()),
         ("boto3.resource", set()),
         (" Principal(", {"principal.py"}),
-        ("except Exception", {"edge.py", "runner.py"}),
+        ("except Exception", {"decorators.py", "runner.py"}),
         ("except BaseException", set()),
         ("except:", set()),
         (".scan", set()),
@@ -197,8 +192,12 @@ def test_no_module_has_a_name_that_says_nothing(name):
     assert [path for path in modules() if path.stem == name] == []
 
 
-FLOW_OF_ROUTES = "from agentsocket import edge, relay, replies, wiring"
-ROUTES = f"{FLOW_OF_ROUTES}, dispatch, gateway, gathering, schedule, storage, tablecontexts"
+FLOW_OF_ROUTES = "from agentsocket import relay, wiring; from agentsocket.handlers import decorators, responses"
+ROUTES = (
+    f"{FLOW_OF_ROUTES}; from agentsocket.aws import control_queue, management_api, run_queue"
+    "; from agentsocket.commands import accept; from agentsocket.contexts import dynamodb"
+    "; from agentsocket.storage import user"
+)
 
 
 def imported_by(statement: str) -> set[str]:
@@ -210,28 +209,31 @@ def imported_by(statement: str) -> set[str]:
 
 def test_the_authorizer_loads_neither_the_sdk_nor_the_wire():
     """Import budget: everybody waits for a cold authorizer."""
-    loaded = imported_by("from agentsocket import edge, wiring, admission, tokens, jwks")
+    loaded = imported_by(
+        "from agentsocket import wiring; from agentsocket.handlers import decorators"
+        "; from agentsocket.auth import handshake, tokens, jwks"
+    )
     assert {"jwt", "agentsocket.inputs"} <= loaded
-    assert not loaded & {"boto3", "redis", "aiohttp", "agentsocket.protocol", "agentsocket.frames"}
+    assert not loaded & {"boto3", "redis", "aiohttp", "agentsocket.protocol.messages", "agentsocket.protocol.frames"}
 
 
 def test_the_socket_path_loads_no_token_library_no_framework_and_nothing_of_the_worker():
     """Import budget: refreshing a token is the one command that needs jwt."""
     loaded = imported_by(ROUTES)
-    assert "agentsocket.protocol" in loaded
+    assert "agentsocket.protocol.messages" in loaded
     assert not loaded & {"jwt", "cryptography", "redis", "pydantic", "requests", "aiohttp", "asyncio"}
 
 
 def test_reading_the_flow_loads_no_sdk():
     """Import budget: wiring.py loads it while the garbage collector rests."""
     loaded = imported_by(FLOW_OF_ROUTES)
-    assert "agentsocket.answers" in loaded
-    assert not loaded & {"boto3", "agentsocket.table", "agentsocket.storage"}
+    assert "agentsocket.commands.registry" in loaded
+    assert not loaded & {"boto3", "agentsocket.storage.table", "agentsocket.storage.user"}
 
 
 def test_what_a_route_loads_makes_no_dataclass():
     """Import budget: each costs a cold start half a millisecond, a msgspec struct a fiftieth of that."""
     loaded = imported_by(ROUTES)
     named = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE_FILES}
-    assert "agentsocket.rows" in loaded
+    assert "agentsocket.storage.rows" in loaded
     assert not [name for path, name in named.items() if name in loaded and "dataclasses" in imports(path)]

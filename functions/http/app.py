@@ -1,5 +1,6 @@
 """HTTP API, every path: health, and threads. Identity: the bearer token of each request."""
 
-from agentsocket import edge, wiring
+from agentsocket import wiring
+from agentsocket.handlers import decorators
 
-handler = edge.http(wiring.api(), origins=wiring.origins())
+handler = decorators.http(wiring.api(), origins=wiring.origins())

@@ -1,5 +1,5 @@
 """CloudFormation custom resource: publishes the key set. Identity: CloudFormation alone may invoke it."""
 
-from authservice import edge, keyset, wiring
+from authservice import decorators, key_set, wiring
 
-handler = edge.resource(wiring.publish, report=keyset.report)
+handler = decorators.resource(wiring.publish, report=key_set.report)

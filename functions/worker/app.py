@@ -1,7 +1,8 @@
 """Run queue (SQS FIFO): runs the agent. Identity: the user in the record, which only Message can have put there."""
 
-from agentsocket import edge, relay, wiring
+from agentsocket import relay, wiring
 from agentsocket.agents.catalog import AGENTS
+from agentsocket.handlers import decorators
 from agentsocket.inputs import RunRecord
 
 storage, contexts, runtime = (
@@ -12,7 +13,7 @@ storage, contexts, runtime = (
 dispatch, gateway = wiring.dispatch(dead_letters=True), wiring.gateway()
 
 
-@edge.queue
+@decorators.queue
 async def handler(record: RunRecord) -> None:
     await relay.execute(
         record, storage=storage, contexts=contexts, dispatch=dispatch, gateway=gateway, agents=AGENTS, runtime=runtime

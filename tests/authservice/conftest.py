@@ -12,12 +12,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from authservice import clients, edge, keyset, wiring
+from authservice import decorators, key_set, service_clients, wiring
 from authservice.service import Service
-from tests.authservice.calling import Answer, Caller
 from tests.authservice.fakes import CLIENT_ID, Issuer, KeyService
+from tests.authservice.http_client import Answer, Caller
 from tests.conftest import captured
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 URL = "https://auth.example"
 ORIGIN = "https://app.example.com"
@@ -78,7 +78,7 @@ def environment(
         "TABLE_NAME": TABLE,
         "ISSUER": URL,
         "AUDIENCE": "agentsocket",
-        "JWKS": keyset.document(["signing-key"], kms=SESSION.client("kms")),
+        "JWKS": key_set.document(["signing-key"], kms=SESSION.client("kms")),
         "SIGNING_KEY": "signing-key",
         "CONTROL_QUEUE_URL": SESSION.client("sqs").create_queue(QueueName="control")["QueueUrl"],
         "IDENTITY_ISSUER": issuer.url,
@@ -128,7 +128,7 @@ class Running:
 
     def register(self, client_id: str, scopes: str) -> tuple[str, str]:
         """A client with a secret of its own."""
-        write, secret = clients.registration(client_id, scopes, replace=True)
+        write, secret = service_clients.registration(client_id, scopes, replace=True)
         wiring.table(TABLE).transact(write)
         return client_id, secret
 
@@ -150,7 +150,7 @@ class Running:
 
 def caller(service: Service) -> Caller:
     """Calls an instance of the service."""
-    return Caller(edge.http(service.routes(), origins=wiring.origins(), limits=wiring.limits()))
+    return Caller(decorators.http(service.routes(), origins=wiring.origins(), limits=wiring.limits()))
 
 
 @pytest.fixture
@@ -160,5 +160,5 @@ def auth(environment: dict[str, str], kms: KeyService, issuer: Issuer, clock: Cl
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    with captured(edge.logger) as written:
+    with captured(decorators.logger) as written:
         yield written

@@ -13,11 +13,11 @@ import pytest
 
 from authservice.errors import SettingsError
 from local import events
-from local.issuer import Issuer as LocalIssuer
+from local.emulators.issuer import Issuer as LocalIssuer
 from local.tokens import AccessTokens
 from tests.authservice.conftest import GATEKEEPER, SESSION, URL
 from tests.authservice.outcomes import OUTCOMES
-from tests.authservice.test_keyset import CloudFormation
+from tests.authservice.test_key_set import CloudFormation
 
 ROOT = Path(__file__).resolve().parents[2]
 

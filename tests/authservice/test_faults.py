@@ -10,14 +10,14 @@ import jwt
 import pytest
 from botocore.exceptions import ClientError
 
-from authservice import keyset, wiring
+from authservice import key_set, wiring
 from authservice.errors import SettingsError, Unavailable
-from authservice.idtokens import IssuerKeys
+from authservice.id_tokens import IssuerKeys
 from authservice.limits import Limits
 from authservice.storage import Storage
 from tests.authservice.conftest import SESSION, caller
 from tests.authservice.fakes import Issuer
-from tests.fakes import Clock
+from tests.support.fakes import Clock
 
 
 class Slow(Storage):
@@ -92,7 +92,7 @@ class Propagating:
 def test_a_right_that_is_not_known_everywhere_yet_is_waited_for(environment):
     waited: list[float] = []
     slow: Any = Propagating(SESSION.client("kms"), refusals=2)
-    assert json.loads(keyset.document(["signing-key"], kms=slow, sleep=waited.append))["keys"]
+    assert json.loads(key_set.document(["signing-key"], kms=slow, sleep=waited.append))["keys"]
     assert waited == [2, 4]
 
 
@@ -100,7 +100,7 @@ def test_a_right_that_is_not_known_everywhere_yet_is_waited_for(environment):
 def test_what_stays_refused_is_a_failure_with_its_reason(environment, refusals, code):
     refusing: Any = Propagating(SESSION.client("kms"), refusals, code)
     with pytest.raises(ClientError, match=code):
-        keyset.document(["signing-key"], kms=refusing, sleep=lambda _: None)
+        key_set.document(["signing-key"], kms=refusing, sleep=lambda _: None)
 
 
 def test_an_issuer_that_ends_in_a_slash_has_the_same_endpoints(auth):

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authservice import edge, wiring
+from authservice import decorators, wiring
 from authservice.inputs import Response
 from authservice.limits import Limits
-from tests.authservice.calling import EXCHANGE, FORM, ID_TOKEN, Caller
 from tests.authservice.conftest import GATEKEEPER, ORIGIN, SESSION, URL, caller
+from tests.authservice.http_client import EXCHANGE, FORM, ID_TOKEN, Caller
 
 POSTS = ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/oauth/logout", "/ticket"]
 GETS = ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/health"]
@@ -253,7 +253,7 @@ def test_a_fault_is_server_error_and_nothing_of_it(auth, log):
         raise RuntimeError("a secret text")
 
     limits = Limits()
-    call = Caller(edge.http({"/broken": {"GET": broken}}, origins={ORIGIN}, limits=limits))
+    call = Caller(decorators.http({"/broken": {"GET": broken}}, origins={ORIGIN}, limits=limits))
     answer = call.get("/broken", origin=ORIGIN)
     assert (answer.status, answer.json) == (500, {"error": "server_error"})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN

@@ -13,8 +13,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from authservice import keyset, wiring
-from local.ministack import Ministack
+from authservice import key_set, wiring
+from local.emulators.ministack import Ministack
 from tests.authservice.conftest import TABLE, caller, create_table, forget_wiring
 
 TABS = 6
@@ -57,7 +57,7 @@ def deploy(issuer) -> dict[str, str]:
         "ISSUER": "https://auth.example",
         "AUDIENCE": "agentsocket",
         "SCOPES": "chat",
-        "JWKS": keyset.document([key], kms=kms),
+        "JWKS": key_set.document([key], kms=kms),
         "SIGNING_KEY": key,
         "CONTROL_QUEUE_URL": client("sqs").create_queue(QueueName="control")["QueueUrl"],
         "IDENTITY_ISSUER": issuer.url,

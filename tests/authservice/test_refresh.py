@@ -9,7 +9,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from authservice import clients, wiring
+from authservice import service_clients, wiring
 from tests.authservice.conftest import SESSION, URL, caller
 
 REFUSED = (400, "invalid_grant")
@@ -191,7 +191,7 @@ def test_nothing_secret_is_stored(auth):
     stored = str(auth.rows())
     for text in (tokens["refresh_token"], second["refresh_token"], tokens["access_token"], secret):
         assert text not in stored
-    assert clients.digest(secret) in stored
+    assert service_clients.digest(secret) in stored
 
 
 def test_every_row_but_a_client_s_expires(auth):

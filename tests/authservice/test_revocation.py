@@ -8,13 +8,13 @@ import jwt
 import pytest
 
 from authservice import wiring
-from authservice.clients import Clients
 from authservice.errors import InvalidClient
 from authservice.inputs import Request
+from authservice.service_clients import Clients
 from authservice.settings import Introspector
 from authservice.table import Table
-from tests.authservice.calling import FORM
 from tests.authservice.conftest import GATEKEEPER, SESSION, URL, caller
+from tests.authservice.http_client import FORM
 
 
 def claims_of(token):

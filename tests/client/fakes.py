@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from agentsocket.protocol import EVENTS
-from tests import wire
+from agentsocket.protocol.messages import EVENTS
+from tests.support import schema_check
 
 TIMEOUT_S = 5.0 * float(os.environ.get("TIME_FACTOR", "3"))
 THREAD = "01JTHREAD"
@@ -56,7 +56,7 @@ def frame(kind: str, payload: Json | None = None, **envelope: Any) -> Json:
         sent |= {"thread_id": THREAD, "run_id": RUN, "seq": 1}
     sent |= envelope
     types = {kind, *(each["type"] for each in told.get("events", ()))}
-    return wire.checked(sent) if types <= wire.SERVER_TYPES else sent
+    return schema_check.checked(sent) if types <= schema_check.SERVER_TYPES else sent
 
 
 def misspoken(kind: str, payload: Json, **envelope: Any) -> Json:
@@ -134,7 +134,7 @@ class Peer:
         """The next frame, which must be of this type and as published."""
         received = await self.read()
         assert received["type"] == kind, received
-        return wire.checked_command(received)
+        return schema_check.checked_command(received)
 
     async def silent(self, seconds: float) -> bool:
         """Whether the client says nothing for so long."""

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import agentsocket_client
-from agentsocket.protocol import CONTROL, EVENTS
+from agentsocket.protocol.messages import CONTROL, EVENTS
 from agentsocket_client import frames
-from tests import wire
+from tests.support import schema_check
 
 SOURCE = "".join(path.read_text() for path in sorted(Path(agentsocket_client.__file__).parent.glob("*.py")))
 
@@ -31,10 +31,10 @@ def test_what_the_client_tells_of_is_what_the_server_pushes() -> None:
 
 def test_what_may_overtake_is_a_command() -> None:
     """G6."""
-    assert wire.CLIENT_TYPES >= frames.UNORDERED
+    assert schema_check.CLIENT_TYPES >= frames.UNORDERED
 
 
-@pytest.mark.parametrize("kind", sorted(wire.CLIENT_TYPES))
+@pytest.mark.parametrize("kind", sorted(schema_check.CLIENT_TYPES))
 def test_every_command_is_one_that_the_client_can_send(kind: str) -> None:
     """G6."""
     assert f'"{kind}"' in SOURCE
@@ -43,5 +43,5 @@ def test_every_command_is_one_that_the_client_can_send(kind: str) -> None:
 @pytest.mark.parametrize(("name", "typed"), [("Position", frames.Position), ("ResumePoint", frames.ResumePoint)])
 def test_the_client_s_types_have_the_fields_that_are_published(name: str, typed: Any) -> None:
     """G6."""
-    shape = wire.DOCUMENT["$defs"][name]
+    shape = schema_check.DOCUMENT["$defs"][name]
     assert typed.__required_keys__ == set(shape["required"]) == shape["properties"].keys()

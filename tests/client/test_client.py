@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agentsocket_client import Client, ClientClosed, Refused, WrongProtocol
+from tests.client.connected import TOKEN, client_of, take
 from tests.client.fakes import TIMEOUT_S, FakeServer, Peer, frame
-from tests.client.talking import TOKEN, client_of, take
 
 
 def tasks_of_the_client() -> list[asyncio.Task[Any]]:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from agentsocket_client import CommandFailed
+from tests.client.connected import FAST, client_of, follow
 from tests.client.fakes import THREAD, FakeServer, accepted, error, frame, gateway_fault
-from tests.client.talking import FAST, client_of, follow
 
 
 async def test_a_message_carries_what_it_was_given(server: FakeServer) -> None:

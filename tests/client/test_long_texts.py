@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from agentsocket_client import Client, CommandFailed, Damaged, Limits
 from agentsocket_client.limits import KB
-from agentsocket_client.longtexts import Pages, parts
+from agentsocket_client.long_texts import Pages, parts
+from tests.client.connected import client_of
 from tests.client.fakes import (
     RUN,
     THREAD,
@@ -28,7 +29,6 @@ from tests.client.fakes import (
     misspoken,
     part_accepted,
 )
-from tests.client.talking import client_of
 
 LIMITS = Limits()
 LONG = "".join(f"{number:07}\n" for number in range(30_000))  # 240,000 bytes: eight parts

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from agentsocket_client import Disconnected, Refused, Status
+from tests.client.connected import FAST, client_of, follow, resumed, seqs, take
 from tests.client.fakes import EPOCH, THREAD, TIMEOUT_S, FakeServer, accepted, batch, event, frame, snapshot, subscribed
-from tests.client.talking import FAST, client_of, follow, resumed, seqs, take
 
 
 async def test_a_cut_connection_is_resumed_and_nothing_is_lost_or_repeated(server: FakeServer) -> None:

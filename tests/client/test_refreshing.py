@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from agentsocket_client import Client, Disconnected, Refused
+from tests.client.connected import client_of, follow, resumed, seqs, take
 from tests.client.fakes import EPOCH, THREAD, TIMEOUT_S, FakeServer, Json, Peer, error, event, frame
-from tests.client.talking import client_of, follow, resumed, seqs, take
 
 NOW = 1_800_000_000  # the fake server's clock, in seconds; it stands still
 
@@ -245,6 +245,6 @@ def test_a_client_that_is_shown_shows_no_token() -> None:
 
 
 def test_a_program_that_has_set_up_no_logging_has_nothing_written_on_its_terminal() -> None:
-    program = "import agentsocket_client.renewal as module; module._log.warning('not refreshed')"
+    program = "import agentsocket_client.token_refresh as module; module._log.warning('not refreshed')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=TIMEOUT_S * 2)
     assert (done.stdout, done.stderr) == (b"", b"")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentsocket_client.outputs import Hangup, Reply
+from agentsocket_client.session_outputs import Hangup, Reply
+from tests.client.connected import Talk, point, shown
 from tests.client.fakes import THREAD, batch, event, frame, snapshot, subscribed
-from tests.client.talking import Talk, point, shown
 
 
 def _following() -> Talk:

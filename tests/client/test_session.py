@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agentsocket_client.errors import CommandFailed
-from agentsocket_client.outputs import Hangup, Reply
+from agentsocket_client.session_outputs import Hangup, Reply
+from tests.client.connected import Talk, kinds, point, shown
 from tests.client.fakes import EPOCH, THREAD, accepted, batch, error, event, frame, gateway_fault, subscribed
-from tests.client.talking import Talk, kinds, point, shown
 
 
 def test_hello_says_protocol_name_and_what_to_resume() -> None:

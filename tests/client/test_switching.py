@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agentsocket_client.outputs import Reply
+from agentsocket_client.session_outputs import Reply
+from tests.client.connected import Talk, kinds, point, shown
 from tests.client.fakes import EPOCH, THREAD, Json, accepted, batch, error, event, frame, snapshot, subscribed
-from tests.client.talking import Talk, kinds, point, shown
 
 OTHER = "01JOTHER"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agentsocket_client import CommandFailed
+from tests.client.connected import FAST, client_of, follow, take
 from tests.client.fakes import EPOCH, THREAD, FakeServer, Json, Peer, batch, error, frame, subscribed
-from tests.client.talking import FAST, client_of, follow, take
 
 INFO: Json = {"thread_id": THREAD, "title": "Costs", "metadata": {"a": 1}, "created_at": 1, "activity": 2}
 

@@ -10,7 +10,7 @@ import json
 import jwt
 import pytest
 
-from agentsocket import jwks, tokens
+from agentsocket.auth import jwks, tokens
 from agentsocket.errors import TokenRejected
 from agentsocket.limits import Limits
 from agentsocket.principal import user_id

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from agentsocket import keys
+from agentsocket.storage import keys
 from local.invoke import invoke
-from tests.outcomes import ADA, OUTCOMES
+from tests.support.outcomes import ADA, OUTCOMES
 
 pytestmark = pytest.mark.docker
 

@@ -10,7 +10,7 @@ import pytest
 import authservice.errors
 from agentsocket.errors import SettingsError
 from tests.functions.test_events import forget_wiring, load
-from tests.given import GIVEN
+from tests.support.env import GIVEN
 from tests.template.reading import FUNCTIONS, environment
 
 # Jwks reads its setting when it is asked: failing at its import, it could not tell CloudFormation, which would wait.

@@ -16,16 +16,18 @@ import pytest
 
 import authservice.errors
 import authservice.wiring
-from agentsocket import edge, keys, wiring
+from agentsocket import wiring
 from agentsocket.errors import SettingsError
+from agentsocket.handlers import decorators
+from agentsocket.storage import keys
 from local import events
+from local.emulators.issuer import CLIENT_ID, Issuer
 from local.invoke import IDENTITY_URL, ISSUER_URL, PRECEDING
-from local.issuer import CLIENT_ID, Issuer
 from local.tokens import AccessTokens
-from tests import wire
 from tests.authservice.fakes import Server
-from tests.fakes import Connections
-from tests.outcomes import ADA, OUTCOMES
+from tests.support import schema_check
+from tests.support.fakes import Connections
+from tests.support.outcomes import ADA, OUTCOMES
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000
@@ -144,7 +146,7 @@ class Functions:
                 environment.setenv("TABLE_NAME", AUTH_TABLE)
             try:
                 answer: dict[str, Any] = load(function).handler(event, None)
-            except edge.Unauthorized as error:
+            except decorators.Unauthorized as error:
                 return {"errorMessage": str(error)}
         return answer
 
@@ -179,7 +181,7 @@ def test_an_event_has_its_outcome(deployed, event):
 def test_the_worker_s_event_runs_an_agent_and_pushes_what_it_does(deployed, connections, dynamodb):
     deployed.precede("worker-run")
     assert deployed.answer("worker-run", **deployed.received()) == {"batchItemFailures": []}
-    pushed = [wire.read(frame)["type"] for _, frame in connections.seen if frame]
+    pushed = [schema_check.read(frame)["type"] for _, frame in connections.seen if frame]
     assert (pushed[0], pushed[-1]) == ("user_message", "final_report")
     key = keys.run(ADA, keys.run_id(ADA, "question-1"))
     row = dynamodb.get_item(TableName="agentsocket", Key={name: {"S": text} for name, text in key.items()})
@@ -224,7 +226,7 @@ def test_a_handler_refuses_an_event_that_is_not_its_own(deployed, function, even
 def test_a_fault_of_ours_reaches_the_client_as_internal_and_the_log_without_its_text(deployed, dynamodb, log):
     dynamodb.delete_table(TableName="agentsocket")
     answer = deployed.answer("message-user-message")
-    frame = wire.read(answer["body"])
+    frame = schema_check.read(answer["body"])
     assert (frame["type"], frame["payload"]["code"], frame["reply_to"]) == ("error", "internal", "question-1")
     logged = log.getvalue()
     assert '"internal error"' in logged

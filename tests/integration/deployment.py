@@ -28,12 +28,12 @@ from websockets.exceptions import InvalidStatus
 
 from agentsocket.principal import user_id
 from agentsocket_client import Client
-from local.issuer import Issuer
+from local.emulators.issuer import Issuer
 from local.signin import EXCHANGE, ID_TOKEN
 from local.tokens import AccessTokens
-from tests import wire
-from tests.integration.asking import Answer, ask, form
-from tests.waiting import TIME_FACTOR
+from tests.integration.http_request import Answer, ask, form
+from tests.support import schema_check
+from tests.support.waiting import TIME_FACTOR
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".local"
@@ -194,7 +194,7 @@ class Deployment:
         async def fresh() -> str:
             return self.token(name)
 
-        given: dict[str, Any] = {"url": self.url, "token": fresh, "connect": wire.connect} | options
+        given: dict[str, Any] = {"url": self.url, "token": fresh, "connect": schema_check.connect} | options
         return Client(**given)
 
 
@@ -213,7 +213,7 @@ class Socket:
     async def receive(self) -> Frame:
         """The next frame, checked against the schema. Raises TimeoutError when none comes."""
         async with asyncio.timeout(PATIENCE_S):
-            frame = wire.read(await self.bare.recv())
+            frame = schema_check.read(await self.bare.recv())
         self.seen.append(frame)
         return frame
 

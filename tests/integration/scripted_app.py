@@ -2,7 +2,7 @@
 
 The question is what `scripts.script` makes: a JSON list of steps. Anything else goes to the agent that is deployed.
 Each attempt writes down in which process it goes on, and when it does so no more. `scripts.scripted` ships this with
-`started.py`, and it is imported there only.
+`process_start.py`, and it is imported there only.
 """
 
 from __future__ import annotations
@@ -16,11 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agentsocket import edge, relay, wiring
-from agentsocket.agents import AgentEvent, Failed, Remember, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
+from agentsocket import relay, wiring
 from agentsocket.agents.catalog import AGENTS, DEFAULT
+from agentsocket.agents.contract import (
+    AgentEvent,
+    Failed,
+    Remember,
+    Report,
+    Text,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    Turn,
+)
+from agentsocket.handlers import decorators
 from agentsocket.inputs import RunRecord
-from tests.integration.started import started
+from tests.integration.process_start import started
 
 storage, contexts, runtime = (
     wiring.storage(epochs=True, per_user=True),
@@ -112,7 +123,7 @@ class Scripted:
         yield secret["what an exception says is nobody's business"]
 
 
-@edge.queue
+@decorators.queue
 async def handler(record: RunRecord) -> None:
     begun: list[str] = []
     agents = {DEFAULT: partial(Scripted, begun)}

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.breaking import replaced
 from tests.integration.deployment import Deployment
-from tests.integration.started import started
-from tests.waiting import until
+from tests.integration.function_code import replaced
+from tests.integration.process_start import started
+from tests.support.waiting import until
 
 APP = Path(__file__).with_name("scripted_app.py")
-STARTED = Path(__file__).with_name("started.py")
+STARTED = Path(__file__).with_name("process_start.py")
 
 Step = list[object]
 
@@ -123,7 +123,11 @@ class Processes:
 @contextmanager
 def scripted(deployment: Deployment, folder: Path) -> Iterator[Processes]:
     """The worker's agent plays scripts for the length of the block. `folder` is for what its processes say."""
-    files = {"app.py": APP.read_text(), "tests/integration/started.py": STARTED.read_text(), "processes": str(folder)}
+    files = {
+        "app.py": APP.read_text(),
+        "tests/integration/process_start.py": STARTED.read_text(),
+        "processes": str(folder),
+    }
     with replaced(deployment, "worker", files):
         _require_answer(deployment)
         yield Processes(folder)

@@ -7,11 +7,11 @@ import time
 from itertools import pairwise
 
 from agentsocket_client import Limits
+from tests.integration.client_log import events, first, heard, log_of, text_of
 from tests.integration.deployment import is_last
-from tests.integration.hearing import events, first, heard, log_of, text_of
-from tests.integration.linking import line
+from tests.integration.network_link import line
 from tests.integration.scripts import rest, say, script
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 QUICK = Limits(backoff_base_s=0.05, backoff_cap_s=0.4, silence_s=2)
 

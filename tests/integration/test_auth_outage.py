@@ -8,9 +8,9 @@ import time
 import jwt
 import pytest
 
-from tests.integration.breaking import outage, restart
 from tests.integration.deployment import refused
-from tests.waiting import TIME_FACTOR, until
+from tests.integration.function_code import outage, restart
+from tests.support.waiting import TIME_FACTOR, until
 
 DEGRADED_S = 300  # limits.py, degraded_s
 SLACK_S = 60

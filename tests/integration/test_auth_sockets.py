@@ -9,11 +9,11 @@ import jwt
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from agentsocket import keys
-from tests.integration.breaking import held
+from agentsocket.storage import keys
 from tests.integration.conftest import STRICT_LIMITS
 from tests.integration.deployment import LONG, PATIENCE_S, is_last
-from tests.waiting import until
+from tests.integration.function_code import held
+from tests.support.waiting import until
 
 GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
 

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from tests.integration.deployment import refused
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def claims(token):

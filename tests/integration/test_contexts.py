@@ -15,19 +15,19 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from agentsocket import keys
-from agentsocket.contexts import Contexts, ContextStore, UserContexts, change
+from agentsocket.contexts.contract import Contexts, ContextStore, UserContexts, change
+from agentsocket.contexts.dynamodb import TableContexts
+from agentsocket.contexts.redis_client import RedisServer
+from agentsocket.contexts.redis_store import RedisContexts
+from agentsocket.contexts.tiered import TieredContexts
 from agentsocket.errors import BadRequest, NotFound, Unavailable, VersionConflict
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal, of_queued
-from agentsocket.rediscontexts import RedisContexts
-from agentsocket.redisserver import RedisServer
-from agentsocket.table import Table, put
-from agentsocket.tablecontexts import TableContexts
-from agentsocket.tiered import TieredContexts
-from local.ministack import Ministack
+from agentsocket.storage import keys
+from agentsocket.storage.table import Table, put
+from local.emulators.ministack import Ministack
 from tests.conftest import create_table
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 LIMITS = Limits(redis_timeout_ms=int(5000 * TIME_FACTOR), redis_connect_timeout_ms=int(5000 * TIME_FACTOR))
 WRITERS = 6

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.asking import ask, form
-from tests.integration.breaking import misconfigured
 from tests.integration.conftest import ANOTHER_ORIGIN, ORIGIN
+from tests.integration.function_code import misconfigured
+from tests.integration.http_request import ask, form
 
 FOREIGN = ["https://evil.example", "null", f"{ORIGIN}.evil.example", "http://app.example.com", f"{ORIGIN}:8443", "*"]
 

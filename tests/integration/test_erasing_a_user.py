@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.integration.deployment import LONG, ROOT, Deployment, refused
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 SECRET = "the combination is 4711"
 PATIENCE_S = 90 * TIME_FACTOR

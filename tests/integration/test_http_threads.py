@@ -10,14 +10,15 @@ from uuid import uuid4
 
 import pytest
 
-from agentsocket import httproutes, keys
+from agentsocket.http_api import routes
 from agentsocket.limits import Limits
-from tests.asking_http import DOCUMENT, validate
-from tests.integration.asking import Answer, ask
-from tests.integration.breaking import restart
+from agentsocket.storage import keys
 from tests.integration.conftest import ORIGIN
 from tests.integration.deployment import Deployment
-from tests.waiting import TIME_FACTOR
+from tests.integration.function_code import restart
+from tests.integration.http_request import Answer, ask
+from tests.support.http_client import DOCUMENT, validate
+from tests.support.waiting import TIME_FACTOR
 
 EMPTY_S = int(3 * TIME_FACTOR)  # how long a bucket has nothing for anybody
 
@@ -153,7 +154,7 @@ def test_the_document_is_served_and_says_what_is_served(deployment):
     """The deployed one is the published one; every path and method that it names is there."""
     served = call(deployment, None, "GET", "/openapi.json")
     assert served.json() == DOCUMENT
-    for path, methods in httproutes.methods().items():
+    for path, methods in routes.methods().items():
         target = path.replace("{thread_id}", "t").replace("{message_id}", "m")
         for method in methods:
             answer = call(deployment, None, method, target)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agentsocket.principal import user_id
 from local import deploy, events
 from local.build import Target, built
-from local.issuer import public_jwk
-from local.ministack import Ministack
+from local.emulators.issuer import public_jwk
+from local.emulators.ministack import Ministack
 from tests.integration.deployment import STATE
 
 ISSUER = "https://login.example.com/"

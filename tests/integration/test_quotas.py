@@ -11,10 +11,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from agentsocket.limits import DAY_S, Limits
-from tests.integration.breaking import misconfigured
 from tests.integration.deployment import Deployment, refused
+from tests.integration.function_code import misconfigured
 from tests.integration.scripts import say, script, wait_for
-from tests.waiting import TIME_FACTOR, until
+from tests.support.waiting import TIME_FACTOR, until
 
 RUNS = 5  # of one user: three under way, two that wait
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.integration.deployment import ROOT
-from tests.waiting import TIME_FACTOR, until
+from tests.support.waiting import TIME_FACTOR, until
 
 _README = (ROOT / "README.md").read_text()
 _SECTION = _README.partition("## Signing in")[2].partition("\n## ")[0]

@@ -1,6 +1,6 @@
 """Area D with the client library: whatever happens to its connection, it hears each event once and in order.
 
-Between it and the gateway lies a line that can be cut (`linking.py`); the events it hears are compared with the log.
+Between it and the gateway lies a line that can be cut (`network_link.py`); its events are compared with the log.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import time
 import jwt
 import pytest
 
-from agentsocket import keys
+from agentsocket.storage import keys
 from agentsocket_client import Disconnected, Limits, Refused, Status
-from tests.integration.breaking import outage, restart
+from tests.integration.client_log import events, first, heard, log_of, rows_of, text_of
 from tests.integration.conftest import STRICT_LIMITS
 from tests.integration.deployment import LONG, is_last
-from tests.integration.hearing import events, first, heard, log_of, rows_of, text_of
-from tests.integration.linking import line
+from tests.integration.function_code import outage, restart
+from tests.integration.network_link import line
 from tests.integration.scripts import say, script, think, wait_for
-from tests.waiting import until
+from tests.support.waiting import until
 
 GRACE_S, NOTICE_S = STRICT_LIMITS["token_grace_s"], STRICT_LIMITS["expiring_notice_s"]
 QUICK = Limits(backoff_base_s=0.05, backoff_cap_s=0.4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.client_log import log_of, text_of
 from tests.integration.deployment import is_last
-from tests.integration.hearing import log_of, text_of
 from tests.integration.scripts import crash, fail, say, script
 
 FAILURES = {"gives up": (fail("timeout"), "timeout", True), "breaks": (crash(), "internal", False)}

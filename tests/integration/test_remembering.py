@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from agentsocket_client import Client
-from tests.integration.breaking import misconfigured
+from tests.integration.client_log import events, first, heard, text_of
 from tests.integration.conftest import STRICT_LIMITS
-from tests.integration.hearing import events, first, heard, text_of
+from tests.integration.function_code import misconfigured
 from tests.integration.scripts import recall, remember, say, script, wait_for
-from tests.redis_server import PASSWORD, RedisProcess, running
-from tests.waiting import TIME_FACTOR
+from tests.support.redis_server import PASSWORD, RedisProcess, running
+from tests.support.waiting import TIME_FACTOR
 
 
 def contexts(frames):

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.integration.client_log import events, heard, log_of
 from tests.integration.deployment import is_last
-from tests.integration.hearing import events, heard, log_of
-from tests.waiting import until
+from tests.support.waiting import until
 
 GHOST = "L0SM9cOFvHcCIhw="  # an id such as API Gateway makes, of a socket that is no more
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import uuid4
 
 from tests.integration.deployment import LONG
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 EXPORT = """time,model,input_tokens,output_tokens,cost
 2026-01-05T09:00:00Z,large,1000,200,0.60

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from tests.integration.process_start import started
 from tests.integration.scripts import Processes
-from tests.integration.started import started
 
 
 @pytest.fixture

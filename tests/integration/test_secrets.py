@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from tests.waiting import until
+from tests.support.waiting import until
 
 FUNCTIONS = ("authorizer", "connect", "message", "disconnect", "control", "http", "auth")
 

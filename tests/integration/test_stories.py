@@ -12,15 +12,15 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from agentsocket import keys
+from agentsocket.storage import keys
 from agentsocket_client import Client, Limits, ResumePoint
-from tests.integration.hearing import PATIENCE_S, events, first, heard, log_of, rows_of, text_of
-from tests.integration.linking import Line, line
+from tests.integration.client_log import PATIENCE_S, events, first, heard, log_of, rows_of, text_of
+from tests.integration.network_link import Line, line
 from tests.integration.scripts import say, script, scripted, think, wait_for
 from tests.simulation import history, staging, stories
 from tests.simulation.playing import Play
 from tests.simulation.tables import Rows
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 QUICK = Limits(backoff_base_s=0.05, backoff_cap_s=1, silence_s=4)
 SETTLE_S = 40 * TIME_FACTOR

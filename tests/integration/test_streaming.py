@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
+from tests.integration.client_log import PATIENCE_S, events, first, heard, log_of, text_of
 from tests.integration.deployment import Frame, is_last
-from tests.integration.hearing import PATIENCE_S, events, first, heard, log_of, text_of
 from tests.integration.scripts import say, script, wait_for
 
 MANY_BYTES = 1024 * 1024

@@ -7,11 +7,11 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from agentsocket import keys
+from agentsocket.storage import keys
+from tests.integration.client_log import events, first, heard, log_of, rows_of, text_of
 from tests.integration.deployment import Frame, is_last
-from tests.integration.hearing import events, first, heard, log_of, rows_of, text_of
 from tests.integration.scripts import recall, remember, say, script, wait_for
-from tests.waiting import TIME_FACTOR, until
+from tests.support.waiting import TIME_FACTOR, until
 
 ABSENT = ("error", "not_found", "payload.thread_id")
 

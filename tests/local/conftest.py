@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from local.ministack import Ministack
+from local.emulators.ministack import Ministack
 
 
 @pytest_asyncio.fixture

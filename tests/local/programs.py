@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.state import ROOT
-from tests.waiting import TIME_FACTOR
+from tests.support.waiting import TIME_FACTOR
 
 PATIENCE_S = 30 * TIME_FACTOR
 

@@ -7,8 +7,8 @@ import pytest
 
 from local import containers, invoke
 from local.build import Target
+from local.emulators.ministack import Ministack
 from local.errors import Unable
-from local.ministack import Ministack
 
 TARGET = Target("python3.13", "arm64")
 IMAGE = "public.ecr.aws/lambda/python:3.13-arm64"

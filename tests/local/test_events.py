@@ -13,9 +13,9 @@ from moto import mock_aws
 
 from agentsocket import principal
 from local import events
+from local.emulators.issuer import CLIENT_ID, Issuer
 from local.errors import Unable
 from local.invoke import PRECEDING
-from local.issuer import CLIENT_ID, Issuer
 from local.tokens import AccessTokens
 
 FILES = sorted(events.FOLDER.glob("*.json"))

@@ -101,7 +101,7 @@ def test_it_refuses_to_run_where_it_would_end_its_starter_too(tmp_path):
 def test_killing_the_launcher_leaves_neither_ministack_nor_its_workers(tmp_path):
     launcher = """
         import asyncio, pathlib, sys
-        from local.ministack import Ministack
+        from local.emulators.ministack import Ministack
         from tests.local.functions import call, make_function
 
         async def main():

@@ -15,7 +15,7 @@ import pytest
 
 from local.__main__ import DEFAULT_PORT
 from local.state import running
-from tests.integration.asking import ask, form
+from tests.integration.http_request import ask, form
 from tests.local.programs import PATIENCE_S, children, is_group_gone, local, up, wait_until
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from agentsocket.agents import Agent, AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
+from agentsocket.agents.contract import Agent, AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
 from agentsocket.agents.usage_analyst import UsageAnalyst
 from tests.simulation.processes import Process
 

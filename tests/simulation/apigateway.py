@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import Principal
 from agentsocket_client.errors import Interrupted, Refused
-from tests import wire
 from tests.simulation.faults import Faults
 from tests.simulation.processes import Call, Process, refusal
+from tests.support import schema_check
 
 INTEGRATION_S = 29.0
 IDLE_S = 600.0
@@ -86,7 +86,7 @@ class Socket:
 
     def push(self, text: str) -> None:
         """A frame leaves for the client."""
-        wire.overheard(text)
+        schema_check.overheard(text)
         gateway = self._gateway
         self.heard_at = gateway.now()
         if gateway.faults.strike("posts_dropped", self.random):

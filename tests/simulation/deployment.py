@@ -1,7 +1,7 @@
 """A whole deployment in one event loop: the real functions' work, each invocation a process, between AWS in memory.
 
-What is real: relay, commands, resuming, attempts, control, and every seam down to the boto3 client. What `edge.py` and
-Lambda do around them (who is invoked when, what becomes of a record) is here.
+What is real: relay, commands, replay, attempt, connection_checks, and every seam down to the boto3 client. What
+`decorators.py` and Lambda do around them (who is invoked when, what becomes of a record) is here.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
 
-from agentsocket import edge, keys, principal, relay, replies
-from agentsocket.contexts import ContextStore
-from agentsocket.control import Control
-from agentsocket.dispatch import Dispatch
+from agentsocket import principal, relay
+from agentsocket.aws.control_queue import Schedule
+from agentsocket.aws.management_api import Gateway
+from agentsocket.aws.run_queue import Dispatch
+from agentsocket.contexts.contract import ContextStore
+from agentsocket.contexts.dynamodb import TableContexts
+from agentsocket.control.connection_checks import Control
 from agentsocket.errors import RateLimited, RunUnfinished, TokenRejected, Unavailable
-from agentsocket.gateway import Gateway
+from agentsocket.handlers import decorators, responses
 from agentsocket.inputs import Revocation, RunRequest, SocketRequest
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.runtime import Runtime
-from agentsocket.schedule import Schedule
-from agentsocket.storage import Storage
-from agentsocket.table import Table, _serialize
-from agentsocket.tablecontexts import TableContexts
+from agentsocket.storage import keys
+from agentsocket.storage.table import Table, _serialize
+from agentsocket.storage.user import Storage
 from tests.simulation.agents import Answering
 from tests.simulation.apigateway import ApiGateway, InvocationFailed, Management, Routes, Socket
 from tests.simulation.dynamodb import Database, DynamoDB
@@ -167,13 +169,13 @@ class Deployment:
         )
         try:
             return await process.serve(
-                process.run(replies.respond, cast("replies.Step", step), request, seams.gateway, now=self.now)
+                process.run(responses.respond, cast("responses.Step", step), request, seams.gateway, now=self.now)
             )
         except Crashed:
             raise InvocationFailed from None
         except Exception as error:  # noqa: BLE001 (as edge does)
             self._surprised(process, error)
-            return replies.internal(request, now=self.now)
+            return responses.internal(request, now=self.now)
 
     async def _disconnect(self, request: SocketRequest) -> None:
         process, seams = self._process("disconnect")
@@ -217,7 +219,7 @@ class Deployment:
         if self._faults.strike("redelivered", self._random):
             self.loop.call_later(self._random.expovariate(1 / 5), self._redeliver, handle)
         process, seams = self._process("worker")
-        record = edge._run_record({"body": message.body, "receiptHandle": handle})
+        record = decorators._run_record({"body": message.body, "receiptHandle": handle})
         if isinstance(record.request, RunRequest):
             self.working.setdefault(record.request.run_id, []).append(process)
         runtime = Runtime(self.now, process.sleep, process.uniform, process.run, self.limits)
@@ -238,7 +240,7 @@ class Deployment:
         control = Control(
             storage=seams.storage, schedule=seams.schedule, gateway=seams.gateway, limits=self.limits, now=self.now
         )
-        order = edge._order({"body": message.body})
+        order = decorators._order({"body": message.body})
         if await self._succeeds(process, process.run(control.act, order)):
             self.queues.control.delete(handle, self.loop.time())
             if isinstance(order, Revocation):

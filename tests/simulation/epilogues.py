@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from agentsocket import keys
-from agentsocket.table import _serialize
+from agentsocket.storage import keys
+from agentsocket.storage.table import _serialize
 from tests.simulation.apigateway import Socket
 from tests.simulation.deployment import Deployment
 from tests.simulation.playing import Play

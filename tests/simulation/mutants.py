@@ -38,7 +38,7 @@ def made(mutant: Mutant, folder: Path) -> Path:
 MUTANTS = [
     Mutant(
         "an event is written over whatever is in its slot",
-        "threadlog.py",
+        "storage/thread_log.py",
         """        return put(row, when=ABSENT)
 """,
         """        return put(row)
@@ -46,7 +46,7 @@ MUTANTS = [
     ),
     Mutant(
         "the cursor is written after the log was read",
-        "resuming.py",
+        "commands/replay.py",
         """    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
     missed = _missed(log, since, limits, max_bytes)
 """,
@@ -56,7 +56,7 @@ MUTANTS = [
     ),
     Mutant(
         "an event is pushed before it is in the log",
-        "publishing.py",
+        "worker/publisher.py",
         """        event = await self._runtime.offload(self._log.append,""",
         """        self._written(build(self.top + 1))
         self.top -= 1
@@ -64,7 +64,7 @@ MUTANTS = [
     ),
     Mutant(
         "who has lost a slot does not look at the lease",
-        "threadlog.py",
+        "storage/thread_log.py",
         """        if meta.lease_owner != lease.owner:
 """,
         """        if not meta:
@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     Mutant(
         "a record is acknowledged though the lease was lost",
-        "attempts.py",
+        "worker/attempt.py",
         """    elif unfinished:
         raise RunUnfinished("this worker may not, or cannot, go on")
 """,
@@ -82,14 +82,14 @@ MUTANTS = [
     ),
     Mutant(
         "a worker stops at any slot it loses, be it to itself",
-        "threadlog.py",
+        "storage/thread_log.py",
         """                if refused.row and (refused.row["owner"],""",
         """                raise LeaseLost("the slot was taken") from refused
                 if refused.row and (refused.row["owner"],""",
     ),
     Mutant(
         "a run's ending is two writes",
-        "threadlog.py",
+        "storage/thread_log.py",
         """                self._table.transact(*operations(seq))
 """,
         """                first, second = operations(seq)[:2], operations(seq)[2:]
@@ -99,7 +99,7 @@ MUTANTS = [
     ),
     Mutant(
         "nobody looks for subscribers after the last event",
-        "pushing.py",
+        "worker/fan_out.py",
         """        await self.look()
         self._ending = True
 """,
@@ -116,7 +116,7 @@ MUTANTS = [
     ),
     Mutant(
         "a thread's tombstone is not looked at",
-        "threads.py",
+        "storage/threads.py",
         """        if row is None or "deleted_at" in row:
             raise""",
         """        if row is None:

@@ -18,7 +18,8 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from agentsocket import keys, principal
+from agentsocket import principal
+from agentsocket.storage import keys
 from agentsocket_client import Client
 from agentsocket_client.frames import ResumePoint
 from agentsocket_client.transport import Transport

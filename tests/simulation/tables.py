@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from agentsocket.rows import LogEvent, Run
-from agentsocket.table import _deserialize
+from agentsocket.storage.rows import LogEvent, Run
+from agentsocket.storage.table import _deserialize
 from tests.simulation.dynamodb import Database
 from tests.simulation.history import Accepted, Log
 from tests.simulation.order import Frame, Line

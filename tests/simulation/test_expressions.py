@@ -10,7 +10,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 from moto import mock_aws
 
 from agentsocket.errors import ConditionFailed
-from agentsocket.table import ABSENT, PRESENT, Operation, Table, delete, put, update
+from agentsocket.storage.table import ABSENT, PRESENT, Operation, Table, delete, put, update
 from tests.simulation.expressions import Unsupported, condition
 from tests.simulation.faults import Faults
 from tests.simulation.worlds import Alone

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agentsocket.errors import ConditionFailed, TransactionCancelled, Unavailable
-from agentsocket.table import ABSENT, put
+from agentsocket.storage.table import ABSENT, put
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Deadlock, VirtualLoop
 from tests.simulation.processes import Crashed

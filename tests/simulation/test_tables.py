@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentsocket.table import _serialize
+from agentsocket.storage.table import _serialize
 from tests.simulation.dynamodb import Database, DynamoDB
 from tests.simulation.faults import Faults
 from tests.simulation.tables import Rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from agentsocket.table import Table
+from agentsocket.storage.table import Table
 from tests.simulation.dynamodb import Database, DynamoDB
 from tests.simulation.faults import Faults
 from tests.simulation.loop import VirtualLoop

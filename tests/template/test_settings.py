@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.given import GIVEN
+from tests.support.env import GIVEN
 from tests.template.reading import FUNCTIONS, ROOT, environment
 
 # Read by botocore and Powertools themselves.

@@ -216,12 +216,12 @@ def test_a_record_that_comes_back_too_often_is_kept_aside_and_heard_of():
     "name", ["Authorizer", "Connect", "Disconnect", "Message", "Worker", "Control", "Http", "Auth"]
 )
 def test_an_internal_error_is_counted_and_heard_of(name):
-    """By a text that only edge.py logs: Lambda's own count of errors has every 401 in it."""
+    """By a text that only the decorators log: Lambda's own count of errors has every 401 in it."""
     counter, alarm = properties(f"{name}ErrorCount"), properties("InternalErrorAlarm")
     assert counter["LogGroupName"] == {"Ref": f"{name}LogGroup"}
     (text,) = re.findall(r'^{ \$\.message = ("[^"]+") }$', counter["FilterPattern"])
-    package = "authservice" if name == "Auth" else "agentsocket"
-    assert f"logger.error({text}" in (ROOT / f"layers/{package}/python/{package}/edge.py").read_text("utf-8")
+    module = "authservice/decorators.py" if name == "Auth" else "agentsocket/handlers/decorators.py"
+    assert f"logger.error({text}" in (ROOT / "layers" / module.split("/")[0] / "python" / module).read_text("utf-8")
     (counted,) = counter["MetricTransformations"]
     assert (counted["MetricNamespace"], counted["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
 

@@ -1,7 +1,7 @@
 """The policy that keeps a user to their own rows (delivery.md, IAM mode), judged as IAM judges it.
 
 `policies.py` says why it is judged here and nowhere else: neither moto nor ministack can. What the evaluator is asked
-are made-up requests, and those that the storage code really makes (tests/two_users.py).
+are made-up requests, and those that the storage code really makes (tests/support/two_users.py).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import pytest
 from cfnlint.template.template import Template  # type: ignore[import-untyped]
 from moto import mock_aws
 
-from agentsocket.contexts import UserContexts
+from agentsocket.contexts.contract import UserContexts
+from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.errors import AgentSocketError
 from agentsocket.limits import Limits
 from agentsocket.principal import user_id
-from agentsocket.storage import Storage, UserStorage
-from agentsocket.table import Table
-from agentsocket.tablecontexts import TableContexts
+from agentsocket.storage.table import Table
+from agentsocket.storage.user import Storage, UserStorage
 from tests.conftest import ISSUER, create_table, principal_of
-from tests.fakes import Clock
-from tests.recording import Access, Recorder, accesses
+from tests.support.fakes import Clock
+from tests.support.iam_recording import Access, Recorder, accesses
+from tests.support.two_users import CASES, CONTEXT_CASES, ONLY_IN, Hers, prepared, remembered
 from tests.template.policies import Request, allows, rendered
 from tests.template.reading import grants, properties, resources, template
-from tests.two_users import CASES, CONTEXT_CASES, ONLY_IN, Hers, prepared, remembered
 
 TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/agentsocket"
 ROLES = {f"{name}Role.Arn": f"arn:aws:iam::123456789012:role/{name}" for name in ("Message", "Worker", "Http")}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from agentsocket import relay
-from agentsocket.agents import AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted
+from agentsocket.agents.contract import AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import Principal
 from agentsocket.runtime import Runtime
-from agentsocket.storage import Storage
-from tests.fakes import Scripted
-from tests.world import World
+from agentsocket.storage.user import Storage
+from tests.support.fakes import Scripted
+from tests.support.world import World
 
 SCRIPT: list[AgentEvent] = [
     Thinking("Reading.", 1, 2),

@@ -8,14 +8,14 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from agentsocket.agents import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
+from agentsocket.agents.contract import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
 from agentsocket.errors import BadRequest, RunUnfinished
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
-from agentsocket.threadlog import Lease
-from tests.fakes import Scripted
-from tests.waiting import until
-from tests.world import World
+from agentsocket.storage.thread_log import Lease
+from tests.support.fakes import Scripted
+from tests.support.waiting import until
+from tests.support.world import World
 
 LIMITS = Limits()
 ENDING = ["agent_completed", "final_report"]

@@ -13,7 +13,7 @@ from agentsocket_client.backoff import Backoff
 from agentsocket_client.connection import Connection
 from agentsocket_client.errors import CommandFailed
 from agentsocket_client.frames import Frame, Payload, Position
-from agentsocket_client.longtexts import Pages, parts
+from agentsocket_client.long_texts import Pages, parts
 
 _PASSING = frozenset({"unavailable", "internal"})  # `busy` may last for minutes: the caller decides
 

@@ -18,8 +18,8 @@ from agentsocket_client.credentials import Credentials
 from agentsocket_client.errors import ClientClosed, CommandFailed, Disconnected, Interrupted
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
 from agentsocket_client.limits import Limits
-from agentsocket_client.outputs import Event, Hangup, Output, Reply
 from agentsocket_client.session import Session
+from agentsocket_client.session_outputs import Event, Hangup, Output, Reply
 from agentsocket_client.transport import TOO_BIG, Connect, Transport
 
 VERSION = "0.1.0"

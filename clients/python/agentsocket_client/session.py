@@ -2,7 +2,7 @@
 
     open(now) -> poll(now) sends hello -> receive(welcome) -> poll/receive ... -> open(now) on the next connection
 
-Threads keep their order in `following`, commands their turn in `outbox`, the token its end in `renewal`; here is which
+Threads keep their order in `subscriptions`, commands in `outbox`, the token its end in `token_refresh`; here is which
 frame goes to whom, and what the client says by itself: hello, ping, refresh_token, and subscribe when something is
 missing. Sockets, waiting and fetching tokens are not here.
 """
@@ -16,12 +16,12 @@ from typing import TypeAlias
 from agentsocket_client import frames
 from agentsocket_client.backoff import Backoff
 from agentsocket_client.errors import CommandFailed
-from agentsocket_client.following import Following, thread_id_of
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.outbox import Command, Outbox
-from agentsocket_client.outputs import Event, Hangup, Output, Reply
-from agentsocket_client.renewal import Renewal
+from agentsocket_client.session_outputs import Event, Hangup, Output, Reply
+from agentsocket_client.subscriptions import Following, thread_id_of
+from agentsocket_client.token_refresh import Renewal
 
 FINAL = frozenset({"unauthorized", "revoked", "bad_request", "connection_limit"})
 RECONNECT = frozenset({"shutdown", "connection_age", "token_expired", "slow_consumer", "rate_limited", "no_connection"})

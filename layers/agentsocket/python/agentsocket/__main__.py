@@ -9,8 +9,8 @@ import time
 from botocore.exceptions import BotoCoreError, ClientError
 
 from agentsocket import settings, wiring
+from agentsocket.control.erase_user import Forgetting, Unknown
 from agentsocket.errors import SettingsError, Unavailable
-from agentsocket.forgetting import Forgetting, Unknown
 
 _EPILOG = """\
 example:

@@ -1,4 +1,4 @@
-"""What reaches the system from outside, as values: made by `edge.py` from Lambda events, read by everything else.
+"""What reaches the system from outside, as values: made by `decorators.py` from Lambda events, read by everything else.
 
 And what HTTP gets back.
 """

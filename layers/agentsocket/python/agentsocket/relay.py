@@ -16,23 +16,28 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from msgspec import UNSET
 
-from agentsocket import admission, answers, due, frames, principal, protocol
-from agentsocket.admission import Verify
-from agentsocket.commands import Asked
+from agentsocket import principal
+from agentsocket.auth import handshake
+from agentsocket.auth.handshake import Verify
+from agentsocket.commands import registry
+from agentsocket.commands.connection import Asked
+from agentsocket.control import deadlines
 from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, TooManyRuns, Unavailable
-from agentsocket.frames import Reply
 from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest, SocketRequest
-from agentsocket.rows import Run
+from agentsocket.protocol import frames
+from agentsocket.protocol import messages as protocol
+from agentsocket.protocol.frames import Reply
+from agentsocket.storage.rows import Run
 
 if TYPE_CHECKING:  # seams are types here: loading them would load the SDK
-    from agentsocket.agents import Agent
-    from agentsocket.contexts import ContextStore
-    from agentsocket.dispatch import Dispatch
-    from agentsocket.gateway import Gateway
+    from agentsocket.agents.contract import Agent
+    from agentsocket.aws.control_queue import Schedule
+    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.contexts.contract import ContextStore
     from agentsocket.runtime import Runtime
-    from agentsocket.schedule import Schedule
-    from agentsocket.storage import Storage, UserStorage
-    from agentsocket.threadlog import Lease, Taken
+    from agentsocket.storage.thread_log import Lease, Taken
+    from agentsocket.storage.user import Storage, UserStorage
 
 _logger = logging.getLogger("agentsocket.relay")
 
@@ -48,8 +53,8 @@ def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule) -> 
     user.quotas.connect()
     connection = user.connections.open(request.connection_id)
     first = Check(who.user, request.connection_id, connection.checks)
-    schedule.check(first, delay_s=due.first_check_s(connection, storage.limits))
-    return admission.answered_subprotocol(request.upgrade)
+    schedule.check(first, delay_s=deadlines.first_check_s(connection, storage.limits))
+    return handshake.answered_subprotocol(request.upgrade)
 
 
 def disconnect(request: SocketRequest, *, storage: Storage) -> None:
@@ -88,7 +93,7 @@ def receive(
         verify=verify,
         limits=storage.limits,
     )
-    yield from answers.answer(parsed.payload, asked)
+    yield from registry.answer(parsed.payload, asked)
 
 
 def start_run(
@@ -103,8 +108,8 @@ def start_run(
 
     A part that does not complete its message is kept, and answered with what is missing.
     """
-    from agentsocket import gathering  # with the SDK, which is loaded when the seams are made
-    from agentsocket.uploads import NewMessage
+    from agentsocket.commands import accept  # with the SDK, which is loaded when the seams are made
+    from agentsocket.storage.multipart import NewMessage
 
     agent = "" if command.agent is UNSET else command.agent
     if agent and agent not in agents:
@@ -117,7 +122,7 @@ def start_run(
         agent=agent,
         context=msgspec.json.encode(command.context, order="sorted").decode(),
     )
-    accepted = gathering.accept(command, message, user=user)
+    accepted = accept.accept(command, message, user=user)
     if isinstance(accepted, protocol.PartAccepted):
         return Reply(accepted)
     run = accepted.run
@@ -149,19 +154,24 @@ async def execute(
     Returns when nothing is left to do: the run is terminal (or was never accepted). Raises RunUnfinished, or
     Unavailable, when the record must come again.
     """
-    from agentsocket import attempts, sweeping  # the worker's alone: routes start cold without them and asyncio
+    from agentsocket.worker import (  # the worker's alone: routes start cold without them and asyncio
+        attempt,
+        thread_sweep,
+    )
 
     request = record.request
     await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
     if isinstance(request, Deletion):
-        await sweeping.sweep(record, request, storage=storage, contexts=contexts, dispatch=dispatch, runtime=runtime)
+        await thread_sweep.sweep(
+            record, request, storage=storage, contexts=contexts, dispatch=dispatch, runtime=runtime
+        )
         return
     who = principal.of_queued(request.user)
     user = storage.for_user(who)
     run = await _pending(request, user, gateway, runtime)
     if run is None:
         return
-    work = attempts.Work(
+    work = attempt.Work(
         run,
         record,
         spent=await _place(run, record, user, dispatch, runtime),
@@ -174,13 +184,13 @@ async def execute(
     )
     taken_at = runtime.clock()
     lease, taken = await _lease(run, record, user, dispatch, runtime)
-    await attempts.attempt(work, lease, taken=taken, taken_at=taken_at)
+    await attempt.attempt(work, lease, taken=taken, taken_at=taken_at)
     await runtime.offload(user.quotas.end, run.run_id)
 
 
 async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, runtime: Runtime) -> Run | None:
     """The run to be run, if one is: of a failed one's redriven copy it is another. Else what is left to do is done."""
-    from agentsocket import attempts
+    from agentsocket.worker import attempt
 
     run: Run | None
     run, deleted = await runtime.offload(user.queued, request.run_id, request.thread_id)
@@ -192,7 +202,7 @@ async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, run
     if deleted:
         await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id)
     elif run.terminal:
-        await attempts.push_ending(run, user, gateway, runtime)
+        await attempt.push_ending(run, user, gateway, runtime)
     else:
         return run
     await runtime.offload(user.quotas.end, run.run_id)
@@ -213,7 +223,7 @@ async def _lease(
     run: Run, record: RunRecord, user: UserStorage, dispatch: Dispatch, runtime: Runtime
 ) -> tuple[Lease, Taken]:
     """Become the writer of the run's thread. Raises RunUnfinished while another worker is."""
-    from agentsocket.threadlog import Lease
+    from agentsocket.storage.thread_log import Lease
 
     lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
     try:

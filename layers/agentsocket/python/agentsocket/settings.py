@@ -18,8 +18,8 @@ from agentsocket.errors import SettingsError
 from agentsocket.limits import Limits
 
 if TYPE_CHECKING:
-    from agentsocket.contexts import Store
-    from agentsocket.introspection import Demand
+    from agentsocket.auth.introspection import Demand
+    from agentsocket.contexts.contract import Store
 
 Environment = Mapping[str, str]
 _ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
-    from agentsocket.contexts import ContextStore
-    from agentsocket.control import Control
-    from agentsocket.dispatch import Dispatch
-    from agentsocket.gateway import Gateway
-    from agentsocket.httpapi import Api
+    from agentsocket.auth.jwks import Keys
+    from agentsocket.aws.control_queue import Schedule
+    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.contexts.contract import ContextStore
+    from agentsocket.contexts.redis_client import RedisServer
+    from agentsocket.control.connection_checks import Control
+    from agentsocket.http_api.api import Api
     from agentsocket.inputs import Upgrade
-    from agentsocket.jwks import Keys
     from agentsocket.principal import Principal
-    from agentsocket.redisserver import RedisServer
     from agentsocket.runtime import Runtime
-    from agentsocket.schedule import Schedule
     from agentsocket.settings import RedisAddress
-    from agentsocket.storage import Storage
-    from agentsocket.table import Table, Tables
+    from agentsocket.storage.table import Table, Tables
+    from agentsocket.storage.user import Storage
 
 _THREADS = 16  # blocking calls at once in a worker: one append, renewals, and a dozen connections' posts
 
@@ -68,10 +68,10 @@ def limits() -> Limits:
 @functools.cache
 def admit() -> Callable[[Upgrade], Principal]:
     """Who may connect, by this deployment's issuer, audience, keys, origins, and demand for introspection."""
-    from agentsocket import admission, tokens
+    from agentsocket.auth import handshake, tokens
 
     return functools.partial(
-        admission.admit,
+        handshake.admit,
         verify=verify(),
         verify_ticket=_introspected(_by(tokens.verify_ticket)),
         origins=origins(),
@@ -85,7 +85,7 @@ def verify() -> Callable[[str], Principal]:
 
     What it returns raises TokenRejected, or Unavailable when it cannot be known.
     """
-    from agentsocket import tokens
+    from agentsocket.auth import tokens
 
     return _introspected(_by(tokens.verify))
 
@@ -99,7 +99,7 @@ def verify_locally() -> Callable[[str], Principal]:
     settings.trust()
 
     def check(token: str) -> Principal:
-        from agentsocket import tokens
+        from agentsocket.auth import tokens
 
         return _by(tokens.verify)(token)
 
@@ -117,14 +117,14 @@ def _by(rule: Callable[..., Principal]) -> Callable[[str], Principal]:
 
 @functools.cache
 def _keys() -> Keys:
-    from agentsocket.jwks import Keys
+    from agentsocket.auth.jwks import Keys
 
     trust = settings.trust()
     return Keys(trust.jwks, trust.jwks_url, limits=limits())
 
 
 def _introspected(local: Callable[[str], Principal]) -> Callable[[str], Principal]:
-    from agentsocket import introspection
+    from agentsocket.auth import introspection
 
     demand, privileged, active = settings.introspection().demand, settings.introspection().privileged, _active()
 
@@ -137,7 +137,7 @@ def _introspected(local: Callable[[str], Principal]) -> Callable[[str], Principa
 @functools.cache
 def _active() -> Callable[[str], bool]:
     """One for the process: access tokens and tickets share its circuit."""
-    from agentsocket.introspection import AuthService
+    from agentsocket.auth.introspection import AuthService
 
     service = settings.introspection()
     return AuthService(service.url, service.client, service.secret, limits=limits()).active
@@ -150,7 +150,7 @@ def storage(*, epochs: bool = False, per_user: bool = False, table: str = "") ->
     `per_user`: it has no access of its own to the table in a deployment where each user's role is assumed. `table`: an
     operator names it, and no environment does.
     """
-    from agentsocket.storage import Storage
+    from agentsocket.storage.user import Storage
 
     generation = settings.generation() if epochs else ""
     return Storage(_tables(per_user=per_user, name=table), limits=limits(), generation=generation)
@@ -161,13 +161,13 @@ def _tables(*, per_user: bool, name: str) -> Tables:
     role = settings.tenant_role() if per_user else ""
     if not role:
         return _table(name)
-    from agentsocket.tenants import Tenants
+    from agentsocket.storage.role_per_user import Tenants
 
     return Tenants(_session().client("sts", config=_config()), role, _table, limits=limits(), now=time.time)
 
 
 def _table(name: str = "", **credentials: Any) -> Table:
-    from agentsocket.table import Table
+    from agentsocket.storage.table import Table
 
     client: Any = _session().client("dynamodb", config=_config(), **credentials)
     return Table(client, name or settings.table(), now=time.time)
@@ -176,23 +176,23 @@ def _table(name: str = "", **credentials: Any) -> Table:
 @_seam
 def contexts(*, per_user: bool = False, table: str = "") -> ContextStore:
     """What is remembered of users, where this deployment keeps it. `per_user` and `table` as for `storage`."""
-    from agentsocket.tablecontexts import TableContexts
+    from agentsocket.contexts.dynamodb import TableContexts
 
     chosen, deployment = settings.contexts(), table or settings.table()
     rows = TableContexts(_tables(per_user=per_user, name=table), limits=limits())
     if chosen.redis is None:
         return rows
     if chosen.store == "redis":
-        from agentsocket.rediscontexts import RedisContexts
+        from agentsocket.contexts.redis_store import RedisContexts
 
         return RedisContexts(_redis(chosen.redis), deployment, limits=limits(), now=time.time)
-    from agentsocket.tiered import TieredContexts
+    from agentsocket.contexts.tiered import TieredContexts
 
     return TieredContexts(rows, _redis(chosen.redis), deployment, limits=limits())
 
 
 def _redis(at: RedisAddress) -> RedisServer:
-    from agentsocket.redisserver import RedisServer
+    from agentsocket.contexts.redis_client import RedisServer
 
     login = {"username": at.username, "password": at.password}
     return RedisServer(at.host, at.port, tls=at.tls, cluster=at.cluster, limits=limits(), **login)
@@ -201,7 +201,7 @@ def _redis(at: RedisAddress) -> RedisServer:
 @_seam
 def dispatch(*, dead_letters: bool = False) -> Dispatch:
     """The run queue, and for who may bury a run the dead-letter queue."""
-    from agentsocket.dispatch import Dispatch
+    from agentsocket.aws.run_queue import Dispatch
 
     return Dispatch(
         _session().client("sqs", config=_config()),
@@ -213,7 +213,7 @@ def dispatch(*, dead_letters: bool = False) -> Dispatch:
 @_seam
 def schedule(*, queue: str = "") -> Schedule:
     """The control queue, for what must be looked at later. `queue` as `table` for `storage`."""
-    from agentsocket.schedule import Schedule
+    from agentsocket.aws.control_queue import Schedule
 
     return Schedule(_session().client("sqs", config=_config()), queue=queue or settings.control_queue())
 
@@ -221,7 +221,7 @@ def schedule(*, queue: str = "") -> Schedule:
 @functools.cache
 def control() -> Control:
     """What is due on quiet sockets."""
-    from agentsocket.control import Control
+    from agentsocket.control.connection_checks import Control
 
     return Control(storage=storage(), schedule=schedule(), gateway=gateway(), limits=limits(), now=time.time)
 
@@ -229,7 +229,7 @@ def control() -> Control:
 @functools.cache
 def api() -> Api:
     """The paths of the HTTP API."""
-    from agentsocket.httpapi import Api
+    from agentsocket.http_api.api import Api
 
     return Api(
         storage=storage(),
@@ -249,7 +249,7 @@ def origins() -> Collection[str]:
 @_seam
 def gateway() -> Gateway:
     """@connections. botocore finds the address in the environment; `settings` makes sure it is there."""
-    from agentsocket.gateway import Gateway
+    from agentsocket.aws.management_api import Gateway
 
     settings.management_endpoint()
     return Gateway(_session().client("apigatewaymanagementapi", config=_config(max_connections=_THREADS)))

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from authservice import clients, wiring
+from authservice import service_clients, wiring
 from authservice.errors import Refusal, TransactionCancelled
-from authservice.leaving import Leaving
 from authservice.storage import Storage
+from authservice.user_erasure import Leaving
 
 _REGISTER = """\
 example:
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def _register(given: argparse.Namespace) -> int:
     try:
-        write, secret = clients.registration(given.id, given.scope, replace=given.replace)
+        write, secret = service_clients.registration(given.id, given.scope, replace=given.replace)
         wiring.table(given.table).transact(write)
     except TransactionCancelled:
         print(f"authservice: The client {given.id} exists; --replace gives it a new secret.", file=sys.stderr)

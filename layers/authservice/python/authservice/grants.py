@@ -9,8 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authservice import families, forms, idtokens
-from authservice.clients import INTROSPECT, Client
+from authservice import form_body, id_tokens, refresh_families
 from authservice.errors import (
     InvalidClient,
     InvalidGrant,
@@ -19,11 +18,12 @@ from authservice.errors import (
     InvalidTarget,
     UnauthorizedClient,
 )
-from authservice.families import Family, Refresh
-from authservice.forms import Form
-from authservice.idtokens import IdToken
+from authservice.form_body import Form
+from authservice.id_tokens import IdToken
 from authservice.limits import Limits
+from authservice.refresh_families import Family, Refresh
 from authservice.revocations import Revocations
+from authservice.service_clients import INTROSPECT, Client
 from authservice.settings import Identity, Issuing
 from authservice.storage import Storage, new_secret
 from authservice.tokens import Grant, Mint
@@ -46,7 +46,7 @@ class Grants:
         mint: Mint,
         storage: Storage,
         revocations: Revocations,
-        id_token_keys: idtokens.KeyFinder,
+        id_token_keys: id_tokens.KeyFinder,
         issuing: Issuing,
         identity: Identity,
         limits: Limits,
@@ -66,20 +66,20 @@ class Grants:
     def exchange(self, form: Form) -> Answer:
         """RFC 8693 for ID tokens. Raises InvalidRequest, InvalidGrant, InvalidScope, InvalidTarget, InvalidClient."""
         self._check_exchange(form)
-        id_token = idtokens.verify(
-            forms.required(form, "subject_token"),
+        id_token = id_tokens.verify(
+            form_body.required(form, "subject_token"),
             keys=self._id_token_keys,
             identity=self._identity,
             now=self._now(),
             limits=self._limits,
         )
-        groups = idtokens.groups(id_token.claims, self._issuing.groups_claim)
+        groups = id_tokens.groups(id_token.claims, self._issuing.groups_claim)
         granted = _narrowed(self._issuing.scopes | (groups & self._issuing.privileged), form)
         issued = self._storage.repeat(lambda: self._begin(id_token, granted))
         return {**issued, "issued_token_type": _TYPE + "access_token"}
 
     def _check_exchange(self, form: Form) -> None:
-        if forms.required(form, "subject_token_type") != _TYPE + "id_token":
+        if form_body.required(form, "subject_token_type") != _TYPE + "id_token":
             raise InvalidRequest("subject_token_type must be that of an ID token")
         if form.get("requested_token_type", _TYPE + "access_token") != _TYPE + "access_token":
             raise InvalidRequest("only access tokens are issued")
@@ -94,7 +94,7 @@ class Grants:
         used, user = self._storage.exchanged(id_token.subject, id_token.digest)
         if used:
             raise InvalidGrant("the ID token was exchanged before")
-        started = families.issue_time(user, self._now())
+        started = refresh_families.issue_time(user, self._now())
         sid = secrets.token_urlsafe(16)
         family = Family(sid, id_token.subject, self._identity.client_id, scopes, started, revoked=False, notified=False)
         access, secret = self._signed(family, scopes, started), new_secret()
@@ -105,7 +105,7 @@ class Grants:
 
     def refresh(self, form: Form) -> Answer:
         """RFC 6749, section 6, with rotation. Raises InvalidGrant whatever the reason, InvalidRequest, InvalidScope."""
-        token = forms.required(form, "refresh_token")
+        token = form_body.required(form, "refresh_token")
         return self._storage.repeat(lambda: self._rotate(token, form))
 
     def _rotate(self, token: str, form: Form) -> Answer:
@@ -114,17 +114,17 @@ class Grants:
             raise _refused()
         self._require_alive(used)
         scopes = _narrowed(used.family.scopes, form)
-        issued_at, secret = families.issue_time(used.user, self._now()), new_secret()
+        issued_at, secret = refresh_families.issue_time(used.user, self._now()), new_secret()
         access = self._signed(used.family, scopes, issued_at)
         self._storage.rotate(used, secret, issued_at=issued_at)
         return self._answer(access, scopes, issued_at, refresh_token=secret)
 
     def _require_alive(self, used: Refresh) -> None:
         """The family is in force and the token may be used. One that comes back too late ends its family."""
-        if families.dead(used.family, used.user):
+        if refresh_families.dead(used.family, used.user):
             self._revocations.finish(used.family, used.user)
             raise _refused()
-        if families.judge(used.used_ms, used.successor_used, now=self._now(), limits=self._limits) == "theft":
+        if refresh_families.judge(used.used_ms, used.successor_used, now=self._now(), limits=self._limits) == "theft":
             self._revocations.end(used.family)
             raise _refused()
 

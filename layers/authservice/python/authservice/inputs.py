@@ -1,4 +1,4 @@
-"""What comes in and goes out, as values: made by `edge.py` from Lambda events, read and answered by everything else."""
+"""What comes in and goes out, as values: `decorators.py` makes them from Lambda events, all else uses them."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from authservice import aws
+from authservice import aws_calls
 from authservice.errors import Unavailable
-from authservice.families import Family, User
+from authservice.refresh_families import Family, User
 from authservice.storage import Storage
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Control:
         session = {"sid": sid} if sid else {}
         message = {"revoke": {"iss": self._issuer, "sub": subject, **session, "not_before": not_before}}
         try:
-            aws.call(self._client.send_message, QueueUrl=self._queue, MessageBody=json.dumps(message))
+            aws_calls.call(self._client.send_message, QueueUrl=self._queue, MessageBody=json.dumps(message))
         except ClientError as error:
             # Whatever the queue has against it, the revocation is not finished, and another attempt may finish it.
             raise Unavailable("the revocation is not known everywhere yet: try again") from error

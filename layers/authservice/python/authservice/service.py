@@ -15,8 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from authservice import forms, tokens
-from authservice.clients import INTROSPECT, SUBJECT_PREFIX, Client, Clients
+from authservice import form_body, tokens
 from authservice.errors import (
     ForbiddenClient,
     InsufficientScope,
@@ -29,6 +28,7 @@ from authservice.grants import CLIENT_CREDENTIALS, REFRESH, TOKEN_EXCHANGE, Gran
 from authservice.inputs import Request, Response, Routes, answer, empty, public
 from authservice.limits import Limits
 from authservice.revocations import Revocations
+from authservice.service_clients import INTROSPECT, SUBJECT_PREFIX, Client, Clients
 from authservice.settings import Issuing
 from authservice.storage import Storage
 from authservice.table import Table
@@ -67,9 +67,9 @@ class Service:
 
     def token(self, request: Request) -> Response:
         """Tokens for a grant. Raises what the grant raises, or UnsupportedGrantType."""
-        form = forms.parse(request, limits=self.limits)
+        form = form_body.parse(request, limits=self.limits)
         client = self._client(request)
-        grant = forms.required(form, "grant_type")
+        grant = form_body.required(form, "grant_type")
         if grant == TOKEN_EXCHANGE:
             return answer(self.grants.exchange(form))
         if grant == REFRESH:
@@ -83,9 +83,9 @@ class Service:
 
         A token that means nothing here is no error. A client need not authenticate, but if it does, it must be right.
         """
-        form = forms.parse(request, limits=self.limits)
+        form = form_body.parse(request, limits=self.limits)
         self._client(request)
-        token = forms.required(form, "token")
+        token = form_body.required(form, "token")
         found = self.storage.refresh(token)
         if found:
             self.revocations.end(found.family)
@@ -104,7 +104,7 @@ class Service:
         """Whether a token is in force now (RFC 7662): for clients with that right, and no word on why it is not."""
         if INTROSPECT not in self.clients.authenticate(request).scopes:
             raise ForbiddenClient("this client may not introspect")
-        text = forms.required(forms.parse(request, limits=self.limits), "token")
+        text = form_body.required(form_body.parse(request, limits=self.limits), "token")
         try:
             token = self._in_force(text)
         except InvalidToken:
@@ -131,7 +131,7 @@ class Service:
 
         A token that this very logout killed, before Control knew of it, may be used once more to finish it.
         """
-        subject = forms.parse(request, limits=self.limits).get("sub", "")
+        subject = form_body.parse(request, limits=self.limits).get("sub", "")
         token = self._bearer(request)
         in_force, user = self.storage.standing(token)
         if not in_force and not token.of_service and not user.settled:

@@ -21,8 +21,8 @@ from typing import TypeVar
 from boto3.dynamodb.conditions import Attr
 
 from authservice.errors import ConditionFailed, TransactionCancelled, Unavailable
-from authservice.families import Family, Refresh, User, dead
 from authservice.limits import Limits
+from authservice.refresh_families import Family, Refresh, User, dead
 from authservice.table import ABSENT, PRESENT, Item, Operation, Table, put, update
 from authservice.tokens import Token
 

@@ -15,7 +15,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBu
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from authservice import aws
+from authservice import aws_calls
 from authservice.errors import ConditionFailed, TransactionCancelled, Unavailable
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _conditions(when: ConditionBase | None) -> dict[str, Any]:
 def _call(method: Callable[..., Any], **parameters: Any) -> Any:
     """One call, with DynamoDB's refusals as our errors; anything unexpected stays what it is."""
     try:
-        return aws.call(method, **parameters)
+        return aws_calls.call(method, **parameters)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "ConditionalCheckFailedException":

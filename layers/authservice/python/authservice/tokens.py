@@ -1,4 +1,4 @@
-"""Our own tokens: minting them (KMS signs), and checking those that come back. Whether one was revoked: `families.py`.
+"""Our own tokens: minting them (KMS signs), and checking those that come back. Revoked ones: `refresh_families.py`.
 
 Three kinds, told apart by header and audience so that none can stand for another: access tokens of users (RFC 9068),
 access tokens of services (the audience is this service alone), and connection tickets (a `typ` of their own).
@@ -18,10 +18,10 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.utils import base64url_encode, der_to_raw_signature
 
-from authservice import aws
-from authservice.clients import SUBJECT_PREFIX
+from authservice import aws_calls
 from authservice.errors import AuthServiceError, InvalidToken, SettingsError
 from authservice.limits import Limits
+from authservice.service_clients import SUBJECT_PREFIX
 from authservice.settings import Issuing
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Signer:
         body = b".".join(
             base64url_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
         )
-        answer = aws.call(
+        answer = aws_calls.call(
             self._client.sign,
             KeyId=self._key_id,
             Message=hashlib.sha256(body).digest(),

@@ -35,11 +35,11 @@ def origins() -> frozenset[str]:
 
 def service(*, now: Clock = time.time) -> Service:
     """The endpoints, on this deployment's table, key, queue and identity issuer: made once, by the function."""
-    from authservice.clients import Clients
     from authservice.grants import Grants
-    from authservice.idtokens import IssuerKeys
+    from authservice.id_tokens import IssuerKeys
     from authservice.revocations import Control, Revocations
     from authservice.service import Service
+    from authservice.service_clients import Clients
     from authservice.storage import Storage
     from authservice.tokens import KeySet, Mint, Signer
 
@@ -83,10 +83,10 @@ def table(name: str, *, now: Clock = time.time) -> Table:
 
 def publish(event: Mapping[str, Any]) -> dict[str, str]:
     """The published key set. Settings are read here and not at the start: an error of theirs must be reported, too."""
-    from authservice import keyset
+    from authservice import key_set
 
     kms, s3 = _session().client("kms", config=_config()), _session().client("s3", config=_config())
-    return keyset.publish(event, kms=kms, s3=s3, bucket=settings.bucket())
+    return key_set.publish(event, kms=kms, s3=s3, bucket=settings.bucket())
 
 
 @functools.cache

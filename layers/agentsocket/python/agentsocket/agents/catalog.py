@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agentsocket.agents import Agent
+from agentsocket.agents.contract import Agent
 
 DEFAULT = "usage_analyst"
 

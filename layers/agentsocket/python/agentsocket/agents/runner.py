@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from agentsocket.agents import Agent, AgentEvent, Failed, Turn
+from agentsocket.agents.contract import Agent, AgentEvent, Failed, Turn
 from agentsocket.errors import AgentSocketError
 
 _logger = logging.getLogger("agentsocket.agents")

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
-from agentsocket.agents import AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
+from agentsocket.agents.contract import AgentEvent, Report, Text, Thinking, ToolEnded, ToolStarted, Turn
 from agentsocket.agents.usage_export import Saving, Summary, looks_like_export, summarize
 
 _STEPS = 3

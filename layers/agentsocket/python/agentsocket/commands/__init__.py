@@ -1,0 +1,1 @@
+"""What each command of a client does, over both channels. `registry` maps commands to functions."""

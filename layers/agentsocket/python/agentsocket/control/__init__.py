@@ -1,0 +1,1 @@
+"""What is due on connections that say nothing, revocations, and erasing a user."""

@@ -1,0 +1,68 @@
+"""What is due on a socket, and when to look again (delivery.md, Control). Pure; times are in seconds.
+
+A Lambda function cannot wait and a quiet socket wakes nobody, so `connection_checks.py` looks at each now and
+then.
+"""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+from agentsocket.errors import Disconnect
+from agentsocket.limits import Limits
+from agentsocket.storage.rows import Connection
+
+Moment = float
+
+
+class Due(Struct, frozen=True):
+    """`ends`: why the socket must close; `expiring`: its client is to be told to refresh; `again_at`: the next look."""
+
+    ends: Disconnect | None = None
+    expiring: bool = False
+    again_at: Moment = 0.0
+
+
+def revoked() -> Disconnect:
+    """What a client hears whose token was revoked: it signs in again, and does not just reconnect."""
+    return Disconnect("revoked", "this sign-in has ended: sign in again", reconnect=False)
+
+
+def expired() -> Disconnect:
+    """What a client hears whose token was not refreshed in time."""
+    return Disconnect("token_expired", "the token has expired: reconnect with a new one", reconnect=True)
+
+
+def of(connection: Connection, *, is_revoked: bool, now: Moment, limits: Limits) -> Due:
+    """What to do about a connection now."""
+    expires = connection.token_exp + limits.token_grace_s
+    too_old = connection.opened_at + limits.connection_age_s
+    too_late = connection.opened_at + limits.handshake_s
+    if is_revoked:
+        return Due(ends=revoked())
+    if now > expires:
+        return Due(ends=expired())
+    if now >= too_old:
+        return Due(ends=Disconnect("connection_age", "connections end after two hours: reconnect", reconnect=True))
+    if not connection.live and now >= too_late:
+        return Due(ends=Disconnect("bad_request", "no hello came in time", reconnect=False))
+    notice = connection.token_exp - limits.expiring_notice_s
+    ahead: list[Moment] = [expires + 1, too_old, *([] if connection.live else [too_late])]
+    if now < notice:
+        ahead.append(notice)
+    elif not connection.live:
+        ahead.append(now + limits.recheck_s)  # nothing can be said to it before its hello
+    return Due(expiring=connection.live and now >= notice, again_at=min(ahead))
+
+
+def delay_s(again_at: Moment, now: Moment, limits: Limits) -> int:
+    """How long a look may be put off: whole seconds, and no more than the queue can."""
+    return max(1, min(math.ceil(again_at - now), limits.check_every_s))
+
+
+def first_check_s(connection: Connection, limits: Limits) -> int:
+    """When to look at a socket that has just been opened: seconds from now."""
+    opened = connection.opened_at
+    return delay_s(of(connection, is_revoked=False, now=opened, limits=limits).again_at, opened, limits)

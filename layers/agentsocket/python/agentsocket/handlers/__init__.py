@@ -1,0 +1,1 @@
+"""Where Lambda meets the code: decorators that turn events into inputs, and responses."""

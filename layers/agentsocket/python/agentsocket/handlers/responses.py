@@ -1,0 +1,65 @@
+"""A command's answers on their way back: one rides the route response, several are posted in order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from agentsocket.errors import ClientError, Disconnect, Internal, Unavailable
+from agentsocket.inputs import SocketRequest
+from agentsocket.protocol import frames
+from agentsocket.protocol.frames import Reply
+from agentsocket.storage import keys
+
+if TYPE_CHECKING:
+    from agentsocket.aws.management_api import Gateway
+    from agentsocket.storage.table import Clock
+
+Step = Callable[[SocketRequest], Iterable[Reply]]
+
+
+def respond(step: Step, request: SocketRequest, gateway: Gateway, *, now: Clock) -> bytes | None:
+    """Carry out a command. Returns the frame for the route response, or None when frames were posted instead.
+
+    Nothing is promised about the order of posts and a route response, so it is never both, but for an error at the end.
+    """
+    try:
+        return _deliver((_encode(reply, request, now) for reply in step(request)), request, gateway)
+    except ClientError as error:
+        return _encode(Reply(frames.failure(error)), request, now)
+    except Disconnect as ending:
+        gateway.post(request.connection_id, _encode(Reply(frames.farewell(ending)), request, now))
+        gateway.close(request.connection_id)
+        return None
+
+
+def internal(request: SocketRequest, *, now: Clock) -> bytes:
+    """What a client hears of a fault of ours."""
+    return _encode(Reply(frames.failure(Internal("something went wrong on our side: try again"))), request, now)
+
+
+def _deliver(encoded: Iterator[bytes], request: SocketRequest, gateway: Gateway) -> bytes | None:
+    first, second = next(encoded, None), next(encoded, None)
+    if first is None or second is None:
+        return first
+    # Lazily: what a step does after its last frame happens after that frame was posted.
+    for frame in chain((first, second), encoded):
+        delivery = gateway.post(request.connection_id, frame)
+        if delivery == "throttled":
+            raise Unavailable("the answer could not be delivered whole: ask again")
+        if delivery == "gone":
+            return None
+    return None
+
+
+def _encode(reply: Reply, request: SocketRequest, now: Clock) -> bytes:
+    moment = now()
+    return frames.frame(
+        reply.payload,
+        frame_id=keys.ulid(moment, os.urandom(10)),
+        now=moment,
+        reply_to=frames.command_id(request.body),
+        thread_id=reply.thread_id,
+    ).encode()

@@ -1,0 +1,1 @@
+"""The commands over HTTP: paths, routing, CORS, and the OpenAPI document."""

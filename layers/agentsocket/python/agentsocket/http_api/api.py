@@ -1,0 +1,180 @@
+"""The HTTP API: health, and the commands about threads where a WebSocket does not suit.
+
+Which there are: `routes.py`. A request is carried out by the same function as the command over a socket is, out of
+the same quota, and its answer is that command's reply. Errors have one form: {"error": {"code", "message", …}}.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from agentsocket.auth.handshake import Verify
+from agentsocket.commands import health, registry
+from agentsocket.commands.connection import Asked
+from agentsocket.errors import BadRequest, ClientError, Internal, NotFound, NoToken, TokenRejected, TooLarge
+from agentsocket.http_api import openapi
+from agentsocket.http_api.routes import HEALTH, IDEMPOTENCY_KEY, Failure, Route
+from agentsocket.inputs import HttpAnswer, HttpRequest
+from agentsocket.protocol import frames, strict_json
+from agentsocket.protocol import messages as protocol
+from agentsocket.protocol.messages import ErrorNotice, Payload
+
+if TYPE_CHECKING:
+    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.contexts.contract import ContextStore
+    from agentsocket.storage.table import Clock
+    from agentsocket.storage.user import Storage
+
+_STATUS = {
+    "bad_request": 400,
+    "not_found": 404,
+    "idempotency_conflict": 409,
+    "too_large": 413,
+    "rate_limited": 429,
+    "internal": 500,
+    "unavailable": 503,
+}
+
+
+class Api:
+    """What the routes do. `verify` checks an access token; `gateway` is for what the user's sockets hear of it."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        contexts: ContextStore,
+        dispatch: Dispatch,
+        gateway: Gateway,
+        verify: Verify,
+        now: Clock,
+    ) -> None:
+        self._storage = storage
+        self._contexts = contexts
+        self._dispatch = dispatch
+        self._gateway = gateway
+        self._verify = verify
+        self._limits = storage.limits
+        self._now = now
+
+    def document(self) -> HttpAnswer:
+        """What this API can do (OpenAPI 3.1)."""
+        return HttpAnswer(200, openapi.document())
+
+    def answer(self, route: Route, request: HttpRequest) -> HttpAnswer:
+        """Carry out a request. Raises NoToken, TokenRejected or ClientError: see `refusal`."""
+        if route is HEALTH:
+            found = health.check({"table": self._storage.reachable, "contexts": self._contexts.state}, now=self._now)
+            return HttpAnswer(503 if found.status == "down" else 200, found)
+        asked = self._asked(request)
+        [reply] = registry.answer(self._command(route, request), asked)
+        return HttpAnswer(route.status, reply.payload)
+
+    def _asked(self, request: HttpRequest) -> Asked:
+        """Who asks, with a token that is in force: one read."""
+        who = self._verify(_bearer(request))
+        user = self._storage.for_user(who)
+        user.connections.require_token()
+        return Asked(
+            principal=who,
+            connection_id="",
+            command_id=_key(request) or user.new_id(),
+            user=user,
+            contexts=self._contexts,
+            dispatch=self._dispatch,
+            gateway=self._gateway,
+            verify=self._verify,
+            limits=self._limits,
+        )
+
+    def _command(self, route: Route, request: HttpRequest) -> Payload:
+        """The command that the request spells out. Raises BadRequest or TooLarge."""
+        given = self._body(request.body) if route.has_body else request.query
+        if route.has_body and request.query:
+            raise BadRequest("this path takes its fields in the body", field=min(request.query)[:64])
+        if twice := given.keys() & request.parameters.keys():
+            raise BadRequest("this stands in the path", field=min(twice))
+        fields = {**given, **request.parameters}
+        for name, value in ({} if route.has_body else fields).items():
+            _require_text(name, value)
+        return frames.checked(fields, route.command, limits=self._limits, written_out=not route.has_body)
+
+    def _body(self, text: str) -> Mapping[str, Any]:
+        """The JSON object in a body; none is an empty one."""
+        if len(text.encode(errors="surrogatepass")) > self._limits.max_message_bytes:
+            raise TooLarge(f"a body may have {self._limits.max_message_bytes} bytes")
+        try:
+            found = strict_json.loads(text or "{}", max_nesting=self._limits.max_nesting)
+        except strict_json.StrictJSONError as error:
+            raise BadRequest(f"the body is no JSON that everyone reads alike: {error}") from None
+        if not isinstance(found, dict):
+            raise BadRequest("the body is a JSON object")
+        return found
+
+
+def refusal(error: NoToken | TokenRejected | ClientError) -> HttpAnswer:
+    """What a client hears of an error."""
+    match error:
+        case NoToken():
+            return _unauthorized("send an access token as bearer", "Bearer")
+        case TokenRejected():
+            return _unauthorized("the access token is not accepted", 'Bearer error="invalid_token"')
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
+    if error.field is not None:
+        # What a frame has around a command's fields, and where its id travels.
+        error.field = IDEMPOTENCY_KEY if error.field == "id" else error.field.removeprefix("payload.")
+    return HttpAnswer(_STATUS[error.code], Failure(error=frames.failure(error)), headers)
+
+
+def nothing() -> HttpAnswer:
+    """What a client hears of a path that is none."""
+    return refusal(NotFound("there is nothing at this path"))
+
+
+def not_allowed(methods: list[str]) -> HttpAnswer:
+    """What a client hears of a method that a path does not have."""
+    said = ErrorNotice(code="method_not_allowed", message="this path has no such method", temporary=False)
+    return HttpAnswer(405, Failure(error=said), {"Allow": ", ".join(sorted(methods))})
+
+
+def internal() -> HttpAnswer:
+    """What a client hears of a fault of ours."""
+    return refusal(Internal("something went wrong on our side: try again"))
+
+
+def _unauthorized(message: str, challenge: str) -> HttpAnswer:
+    said = ErrorNotice(code="unauthorized", message=message, temporary=False)
+    return HttpAnswer(401, Failure(error=said), {"WWW-Authenticate": challenge})
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise NoToken("no bearer token")
+    return token.strip()
+
+
+def _key(request: HttpRequest) -> str:
+    """The request's idempotency key, empty without one. Raises BadRequest."""
+    given = request.headers.get(IDEMPOTENCY_KEY.lower())
+    if given is None:
+        return ""
+    try:
+        return msgspec.convert(given.removeprefix('"').removesuffix('"'), protocol.CommandId)
+    except msgspec.ValidationError:
+        raise BadRequest("1 to 64 characters of A-Z a-z 0-9 _ -", field=IDEMPOTENCY_KEY) from None
+
+
+def _require_text(name: str, value: str) -> None:
+    """Half a surrogate pair in an address is no text: it could not be written anywhere. Raises BadRequest."""
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        raise BadRequest("the address holds half of a surrogate pair") from None

@@ -1,0 +1,208 @@
+"""Frames: text in, a validated command out; a payload in, the bytes of a frame out.
+
+Pure; the shapes are `protocol.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from agentsocket import encoded_text
+from agentsocket.errors import BadRequest, ClientError, Disconnect, TooLarge, UnknownType
+from agentsocket.limits import Limits
+from agentsocket.protocol import messages as protocol
+from agentsocket.protocol import strict_json
+from agentsocket.protocol.messages import Payload
+
+Item = TypeVar("Item", bound=Struct)
+_TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
+_ENVELOPE_BYTES = 512  # what a frame is around a list
+_SAID_BYTES = 200  # an error may quote a client's own names back, and those may be as long as a frame
+_ENVELOPE = frozenset({"type", "payload", "id"})
+_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
+_NAMED_FIELD = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
+
+
+class Command(Struct, frozen=True):
+    """A parsed inbound frame. `id` is None when the client sent none; its reply then has no `reply_to`."""
+
+    type: str
+    payload: Payload
+    id: str | None = None
+
+
+class Frame(Struct, frozen=True, omit_defaults=True):
+    """An outbound frame: the envelope of protocol.md. `timestamp` is in milliseconds since the epoch."""
+
+    type: str
+    payload: Payload
+    id: str
+    timestamp: int
+    reply_to: str | None = None
+    thread_id: str | UnsetType = UNSET
+    run_id: str | UnsetType = UNSET
+    seq: int | UnsetType = UNSET
+
+    def encode(self) -> bytes:
+        """The frame as UTF-8 JSON."""
+        return msgspec.json.encode(self)
+
+
+class Reply(Struct, frozen=True):
+    """A payload on its way to the client that sent the command; `thread_id` for the payloads that lack one."""
+
+    payload: Payload
+    thread_id: str | UnsetType = UNSET
+
+
+def frame(
+    payload: Payload,
+    *,
+    frame_id: str,
+    now: float,
+    reply_to: str | None = None,
+    thread_id: str | UnsetType = UNSET,
+    run_id: str | UnsetType = UNSET,
+    seq: int | UnsetType = UNSET,
+) -> Frame:
+    """The envelope around `payload`, typed by the payload's class. `now` is in seconds since the epoch."""
+    return Frame(_TYPE_OF[type(payload)], payload, frame_id, int(now * 1000), reply_to, thread_id, run_id, seq)
+
+
+def failure(error: ClientError) -> protocol.ErrorNotice:
+    """What a client is told of an error."""
+    return protocol.ErrorNotice(
+        code=error.code,
+        message=error.message,
+        temporary=error.temporary,
+        field=error.field if error.field is not None else UNSET,
+        retry_after_ms=error.retry_after_ms if error.retry_after_ms is not None else UNSET,
+    )
+
+
+def farewell(error: Disconnect) -> protocol.DisconnectNotice:
+    """What a client is told before its connection is closed."""
+    return protocol.DisconnectNotice(code=error.code, reason=error.reason, reconnect=error.reconnect)
+
+
+def delta(raw: bytes) -> str:
+    """The text that one of our own event frames adds to its answer: empty unless it is a `partial_result`."""
+    event = msgspec.json.decode(raw, type=_Delta)
+    return event.payload.content if event.type == "partial_result" else ""
+
+
+def command_id(text: str) -> str | None:
+    """The id of a frame that is JSON, whatever else is wrong with it: an error says which command it answers."""
+    try:
+        return msgspec.json.decode(text, type=_Identified).id
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def parse(text: str, *, limits: Limits) -> Command:
+    """Read one inbound frame. Raises BadRequest (with `field`), TooLarge or UnknownType, and nothing else."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise BadRequest("the frame holds half of a surrogate pair") from None
+    if size > limits.max_message_bytes:
+        raise TooLarge(f"a message may have {limits.max_message_bytes} bytes")
+    envelope = _envelope(text, limits)
+    kind = envelope["type"]
+    if kind not in protocol.COMMANDS:
+        raise UnknownType("no such command", field="type")
+    if "payload" not in envelope:
+        raise BadRequest("payload is missing", field="payload")
+    return Command(kind, checked(envelope["payload"], protocol.COMMANDS[kind], limits=limits), envelope.get("id"))
+
+
+def checked(value: Any, shape: type[Payload], *, limits: Limits, written_out: bool = False) -> Payload:
+    """A command's payload; numbers may be `written_out` as texts. Raises BadRequest (with `field`) or TooLarge."""
+    payload = _convert(value, shape, strict=not written_out)
+    _check_sizes(payload, limits)
+    return payload
+
+
+class _Identified(Struct):
+    id: protocol.CommandId | None = None
+
+
+class _Content(Struct):
+    content: str = ""
+
+
+class _Delta(Struct):
+    type: str
+    payload: _Content
+
+
+def _envelope(text: str, limits: Limits) -> dict[str, Any]:
+    try:
+        envelope = strict_json.loads(text, max_nesting=limits.max_nesting)
+    except strict_json.StrictJSONError as error:
+        raise BadRequest(f"the frame is {error}" if str(error).startswith("n") else str(error)) from None
+    if not isinstance(envelope, dict):
+        raise BadRequest("a frame is a JSON object")
+    if not isinstance(envelope.get("type"), str):
+        raise BadRequest("type must be a string", field="type")
+    if unknown := sorted(envelope.keys() - _ENVELOPE):
+        raise BadRequest("a frame has type, payload and id, and no other field", field=unknown[0][:64])
+    try:
+        msgspec.convert(envelope.get("id"), protocol.CommandId | None)
+    except msgspec.ValidationError:
+        raise BadRequest("id must be 1 to 64 characters of A-Z a-z 0-9 _ -", field="id") from None
+    return envelope
+
+
+def _convert(value: Any, shape: type[Payload], *, strict: bool) -> Payload:
+    try:
+        return msgspec.convert(value, shape, strict=strict)
+    except msgspec.ValidationError as error:
+        message = str(error)
+        raise BadRequest(encoded_text.preview(_PATH.sub("", message), _SAID_BYTES), field=_field(message)) from None
+
+
+def _field(message: str) -> str:
+    """The path of the field that a msgspec message blames, such as `payload.content`."""
+    path, named = _PATH.search(message), _NAMED_FIELD.search(message)
+    parts = ["payload", path["path"] if path else "", named["name"] if named else ""]
+    return ".".join(part for part in parts if part)[:128].replace(".[", "[")
+
+
+def _check_sizes(payload: Payload, limits: Limits) -> None:
+    """What is free in its form is bounded in its size. Raises TooLarge."""
+    allowed = {
+        "context": limits.max_context_bytes,
+        "metadata": limits.max_metadata_bytes,
+        "patch": limits.max_remembered_bytes,
+    }
+    for name, most in allowed.items():
+        given = getattr(payload, name, None)
+        if given and len(msgspec.json.encode(given)) > most:
+            raise TooLarge(f"{name} may have {most} bytes", field=f"payload.{name}")
+
+
+def room(limits: Limits) -> int:
+    """How many bytes of a list one frame has room for."""
+    return limits.max_outbound_frame_bytes - _ENVELOPE_BYTES
+
+
+def fitting(items: Sequence[Item], room: int) -> list[Item]:
+    """The first of the items, as many as a list of `room` bytes holds."""
+    chosen = []
+    for item in items:
+        room -= len(msgspec.json.encode(item)) + 1
+        if room < 0:
+            break
+        chosen.append(item)
+    return chosen
+
+
+def batch(raw_frames: list[bytes], *, more: bool) -> protocol.Batch:
+    """A page of a replay: frames as the log holds them."""
+    return protocol.Batch(events=[Raw(raw) for raw in raw_frames], more=more)

@@ -1,0 +1,251 @@
+"""An agent's events and what becomes of them: published, remembered, charged; until it ends or may not go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from agentsocket import encoded_text
+from agentsocket.agents.contract import (
+    AgentEvent,
+    Failed,
+    Remember,
+    Report,
+    Text,
+    Thinking,
+    ToolEnded,
+    ToolStarted,
+    Used,
+)
+from agentsocket.aws.management_api import Gateway
+from agentsocket.commands import connection
+from agentsocket.commands import contexts as context_commands
+from agentsocket.contexts.contract import UserContexts
+from agentsocket.errors import BadRequest, NotFound, ThreadDeleted, TooLarge, Unavailable, VersionConflict
+from agentsocket.limits import Limits
+from agentsocket.protocol import messages as protocol
+from agentsocket.runtime import Runtime
+from agentsocket.storage.run_states import Outcome
+from agentsocket.storage.user import UserStorage
+from agentsocket.worker.lease_renewal import Patience
+from agentsocket.worker.publisher import Publisher, Spawn
+
+_logger = logging.getLogger("agentsocket.worker.agent_events")
+_NAME_BYTES = 128
+_MICRODOLLARS_PER_CENT = 10_000
+
+OVER_BUDGET = Failed(
+    error_type="budget_exhausted",
+    message="the user's budget for this month is spent",
+    user_message="Your budget for this month is used up.",
+    suggested_action="Wait for the next month, or ask whoever runs this service for more.",
+)
+_TOO_MUCH = Failed(
+    error_type="token_limit",
+    message="the models have written more than one run may",
+    user_message="Answering took more than one question may.",
+    suggested_action="Ask for less at once.",
+)
+_TOO_LONG = Failed(
+    error_type="answer_too_long",
+    message="the answer exceeds what one message may hold",
+    user_message="The answer became too long.",
+    suggested_action="Ask for less at once.",
+)
+_NOT_REMEMBERED = Failed(
+    error_type="context_refused",
+    message="what the agent wants remembered is refused: its name, which it must declare, or its size",
+    user_message="Something could not be remembered.",
+    suggested_action="Tell whoever runs this service.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends; `report` on success, without its text; `usage` when models were called."""
+
+    outcome: Outcome
+    report: protocol.FinalReport | None = None
+    usage: Mapping[str, int] | None = None
+
+
+def within_budget(spent: int, limits: Limits) -> bool:
+    """Whether a user who has spent this, in millionths of a dollar, may have another model called."""
+    return spent < limits.month_budget_cents * _MICRODOLLARS_PER_CENT
+
+
+async def fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
+    """The run ends as an error that says what to do."""
+    await publisher.event(
+        protocol.AgentError,
+        error_type=encoded_text.preview(failed.error_type, _NAME_BYTES),
+        message=encoded_text.preview(failed.message, limits.preview_bytes),
+        user_message=encoded_text.preview(failed.user_message, limits.preview_bytes),
+        is_recoverable=failed.is_recoverable,
+        suggested_action=encoded_text.preview(failed.suggested_action, limits.preview_bytes),
+    )
+    return Ending("error")
+
+
+class Answering:
+    """One attempt of an agent at one question, in the thread `thread_id`."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        patience: Patience,
+        *,
+        thread_id: str,
+        user: UserStorage,
+        contexts: UserContexts,
+        gateway: Gateway,
+        spawn: Spawn,
+        runtime: Runtime,
+    ) -> None:
+        self.declared: Collection[str] = ()  # the names that the agent may change
+        self._spawn = spawn
+        self._publisher = publisher
+        self._patience = patience
+        self._thread_id = thread_id
+        self._user = user
+        self._contexts = contexts
+        self._gateway = gateway
+        self._runtime = runtime
+        self._room = runtime.limits.max_answer_bytes
+        self._report = Report()
+        self._used: dict[str, int] = {}
+
+    async def until_it_ends(self, events: AsyncGenerator[AgentEvent, None]) -> Ending:
+        """Take what the agent yields, until it ends, fails, is stopped, or runs out of time, room or money."""
+        async with aclosing(events):
+            while not self._patience.over:
+                try:
+                    # The agent's time only: cutting into a write of ours would lose an event that is in the log.
+                    event = await self._patience.wait_for(anext(events, None))
+                except TimeoutError:
+                    break
+                if self._patience.stopped:
+                    await self._take_the_bill(event)
+                    break  # what came at the last moment comes too late
+                if event is None:
+                    report = _final_report(self._report, self._publisher.message_id, self._runtime.limits)
+                    return Ending("success", report, self._usage())
+                failed = await self._take(event)
+                if failed is not None:
+                    ending = await fail(self._publisher, failed, self._runtime.limits)
+                    return Ending(ending.outcome, usage=self._usage())
+        return Ending("stopped" if self._patience.stopped else "timeout", usage=self._usage())
+
+    async def _take_the_bill(self, event: AgentEvent | None) -> None:
+        if isinstance(event, Used):
+            await self._charge(event.output_tokens, event.microdollars)
+
+    def _usage(self) -> Mapping[str, int] | None:
+        return self._used or None
+
+    async def _take(self, event: AgentEvent) -> Failed | None:
+        """One event; why the agent may not go on, if it may not."""
+        match event:
+            case Failed():
+                return event
+            case Report():
+                self._report = event
+            case Remember(name, patch):
+                return await self._remember(name, patch)
+            case Used(output_tokens, microdollars):
+                return await self._charge(output_tokens, microdollars)
+            case Text(delta):
+                self._room -= len(delta.encode())
+                if self._room < 0:
+                    return _TOO_LONG
+                await self._publisher.text(delta)
+            case _:
+                await _publish(self._publisher, event, self._runtime.limits)
+        return None
+
+    async def _remember(self, name: str, patch: Mapping[str, Any]) -> Failed | None:
+        """Keep it, and tell the user's connections what they may see. Raises ThreadDeleted or Unavailable."""
+        if name not in self.declared:
+            return _NOT_REMEMBERED
+        try:
+            changed = await self._runtime.offload(
+                context_commands.remember, self._contexts, self._thread_id, name, patch
+            )
+        except NotFound:
+            raise ThreadDeleted("nothing is remembered of it any more") from None
+        except (BadRequest, TooLarge, VersionConflict):
+            return _NOT_REMEMBERED
+        if name.startswith(context_commands.OF_CLIENTS):
+            self._spawn(self._tell(context_commands.notice(changed)))
+        return None
+
+    async def _tell(self, news: protocol.ContextNotice) -> None:
+        """Beside the stream, which waits for nobody; who cannot be told asks."""
+        try:
+            await self._runtime.offload(connection.tell, news, user=self._user, gateway=self._gateway)
+        except Unavailable:
+            _logger.warning("connections could not be read")
+
+    async def _charge(self, output_tokens: int, microdollars: int) -> Failed | None:
+        limits = self._runtime.limits
+        for name, amount in (("output_tokens", output_tokens), ("microdollars", microdollars)):
+            self._used[name] = self._used.get(name, 0) + amount
+        spent = await self._runtime.offload(self._user.quotas.charge, microdollars)
+        if self._used["output_tokens"] > limits.run_output_tokens:
+            return _TOO_MUCH
+        return None if within_budget(spent, limits) else OVER_BUDGET
+
+
+async def _publish(publisher: Publisher, event: Thinking | ToolStarted | ToolEnded, limits: Limits) -> None:
+    match event:
+        case Thinking(thought, step, total):
+            await publisher.event(
+                protocol.AgentThinking,
+                thought=encoded_text.preview(thought, limits.preview_bytes),
+                step=UNSET if step is None else step,
+                total_steps=UNSET if total is None else total,
+            )
+        case ToolStarted(call_id, name, arguments):
+            shown = encoded_text.preview(arguments, limits.preview_bytes)
+            await publisher.event(
+                protocol.ToolExecuting,
+                tool_call_id=encoded_text.preview(call_id, _NAME_BYTES),
+                tool_name=encoded_text.preview(name, _NAME_BYTES),
+                arguments=shown,
+                truncated=shown != arguments,
+            )
+        case ToolEnded(call_id, name, outcome, result, duration_ms):
+            await publisher.event(
+                protocol.ToolCompleted,
+                tool_call_id=encoded_text.preview(call_id, _NAME_BYTES),
+                tool_name=encoded_text.preview(name, _NAME_BYTES),
+                outcome=outcome,
+                result_preview=encoded_text.preview(result, limits.preview_bytes),
+                duration_ms=duration_ms,
+            )
+
+
+def _final_report(report: Report, message_id: str, limits: Limits) -> protocol.FinalReport:
+    """The report without its text (the publisher knows it), cut to what leaves room for that in one frame."""
+    recommendations, plan, metrics = list(report.recommendations), list(report.action_plan), dict(report.metrics)
+    while len(msgspec.json.encode([recommendations, plan, metrics])) > limits.report_bytes:
+        if plan:
+            plan.pop()
+        elif recommendations:
+            recommendations.pop()
+        else:
+            metrics.clear()
+    return protocol.FinalReport(
+        message_id=message_id,
+        content="",
+        recommendations=recommendations,
+        action_plan=plan,
+        agent_metrics=metrics,
+        total_duration_ms=0,
+    )

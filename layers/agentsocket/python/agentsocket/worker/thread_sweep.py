@@ -1,0 +1,56 @@
+"""A deleted thread's rows, on their way out: under the thread's lease, so that no run writes meanwhile."""
+
+from __future__ import annotations
+
+import math
+
+from agentsocket import principal
+from agentsocket.aws.run_queue import Dispatch
+from agentsocket.contexts.contract import ContextStore
+from agentsocket.errors import LeaseHeld, LeaseLost, RunUnfinished
+from agentsocket.inputs import Deletion, RunRecord
+from agentsocket.runtime import Runtime
+from agentsocket.storage.thread_log import Lease
+from agentsocket.storage.user import Storage
+
+_NO_RUN = "deletion"  # stands where a lease names its run
+
+
+async def sweep(
+    record: RunRecord,
+    deletion: Deletion,
+    *,
+    storage: Storage,
+    contexts: ContextStore,
+    dispatch: Dispatch,
+    runtime: Runtime,
+) -> None:
+    """Remove everything of the thread. Safe to repeat; raises RunUnfinished or Unavailable when it must come again."""
+    offload, limits = runtime.offload, runtime.limits
+    who = principal.of_queued(deletion.user)
+    user = storage.for_user(who)
+    erasure, log = user.erasure(deletion.thread_id, by=deletion.command_id), user.log(deletion.thread_id)
+    await offload(erasure.hide)  # the command may have died before it could
+    lease = Lease(owner=user.new_id(), run_id=_NO_RUN, attempt=1)
+    renewed_at = runtime.clock()
+    try:
+        taken = await offload(log.take_lease, lease)
+        # Before the rows: what Redis has of the thread is found by them.
+        await offload(contexts.for_user(who).forget_thread, deletion.thread_id)
+        page, rows_left = await offload(erasure.forget_runs), True
+        while page is not None or rows_left:
+            begun = runtime.clock()
+            if begun - renewed_at >= limits.renew_every_s:
+                await offload(dispatch.hide, record, limits.visibility_s)
+                await offload(log.renew_lease, lease, top=taken.top)
+                renewed_at = begun
+            if page is not None:
+                page = await offload(erasure.forget_runs, page)
+            else:
+                rows_left = await offload(erasure.sweep)
+        await offload(erasure.finish, lease)
+    except LeaseHeld as held:
+        await offload(dispatch.hide, record, math.ceil(held.remaining_s))
+        raise RunUnfinished("a run of the thread is under way") from held
+    except LeaseLost as lost:
+        raise RunUnfinished("another worker is at it") from lost

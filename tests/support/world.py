@@ -1,0 +1,103 @@
+"""One deployment in one process: the real steps and the real storage, between little programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import msgspec
+
+from agentsocket import relay
+from agentsocket.agents.contract import Agent
+from agentsocket.aws import control_queue
+from agentsocket.aws.management_api import Gateway
+from agentsocket.aws.run_queue import Dispatch
+from agentsocket.contexts.contract import ContextStore
+from agentsocket.contexts.dynamodb import TableContexts
+from agentsocket.control.connection_checks import Control
+from agentsocket.errors import TokenRejected
+from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
+from agentsocket.principal import Principal
+from agentsocket.protocol.frames import Reply
+from agentsocket.runtime import Runtime
+from agentsocket.storage.user import Storage
+from tests.support import schema_check
+from tests.support.fakes import Queue, Schedule, Scripted, Sockets
+
+
+class World:
+    """The seams of one deployment, and what clients do to it."""
+
+    def __init__(self, storage: Storage, runtime: Runtime, agent: Scripted) -> None:
+        self.storage = storage
+        self.contexts: ContextStore = TableContexts(storage._table, limits=runtime.limits)
+        self.runtime = runtime
+        self.agent = agent
+        self.agents: dict[str, Callable[[], Agent]] = {"usage_analyst": lambda: self.agent}
+        self.queue = Queue()
+        self.sockets = Sockets()
+        self.schedule = Schedule()
+        self.tokens: dict[str, Principal] = {}
+
+    def open(self, who: Principal, connection_id: str) -> None:
+        relay.connect(
+            SocketRequest(who, connection_id),
+            storage=self.storage,
+            schedule=cast(control_queue.Schedule, self.schedule),
+        )
+
+    def connect(self, who: Principal, connection_id: str) -> None:
+        self.open(who, connection_id)
+        [welcome] = self.say(who, connection_id, "hello", protocol=1)
+        assert welcome["user_id"] == who.user
+
+    def say(self, who: Principal, connection_id: str, kind: str, **payload: Any) -> list[dict[str, Any]]:
+        """Send a command; the payloads of its replies."""
+        body = msgspec.json.encode({"type": kind, "payload": payload, "id": "c1"}).decode()
+        replies = self.receive(SocketRequest(who, connection_id, body))
+        return [schema_check.told(reply)["payload"] for reply in replies]
+
+    def receive(self, request: SocketRequest) -> Iterator[Reply]:
+        """One frame of a client: its replies, as they are made."""
+        return relay.receive(
+            request,
+            storage=self.storage,
+            contexts=self.contexts,
+            dispatch=cast(Dispatch, self.queue),
+            gateway=cast(Gateway, self.sockets),
+            verify=self.verify,
+            agents={"usage_analyst"},
+        )
+
+    def verify(self, token: str) -> Principal:
+        """Whose token it is; an unknown one is rejected."""
+        if token not in self.tokens:
+            raise TokenRejected("unknown")
+        return self.tokens[token]
+
+    def control(self, order: Check | Revocation) -> None:
+        """Let the control function act on an order."""
+        Control(
+            storage=self.storage,
+            schedule=cast(control_queue.Schedule, self.schedule),
+            gateway=cast(Gateway, self.sockets),
+            limits=self.runtime.limits,
+            now=self.runtime.clock,
+        ).act(order)
+
+    def send(self, who: Principal, connection_id: str, content: str, **payload: Any) -> dict[str, Any]:
+        """Send a message; what accepted it."""
+        [accepted] = self.say(who, connection_id, "user_message", content=content, **payload)
+        return accepted
+
+    async def work(self, record: RunRecord | None = None) -> None:
+        """Let a worker handle the next record, or this one."""
+        await relay.execute(
+            record or self.queue.take(),
+            storage=self.storage,
+            contexts=self.contexts,
+            dispatch=cast(Dispatch, self.queue),
+            gateway=cast(Gateway, self.sockets),
+            agents=self.agents,
+            runtime=self.runtime,
+        )

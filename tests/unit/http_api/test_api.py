@@ -1,0 +1,206 @@
+"""The HTTP API through its Lambda handler: paths, tokens, pages, CORS on every answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.fakes import Scripted
+from tests.support.http_client import ORIGIN, Client
+from tests.support.world import World
+
+
+@pytest.fixture
+def world(storage, runtime):
+    return World(storage, runtime, Scripted([]))
+
+
+@pytest.fixture
+def ask(world, clock):
+    return Client(world, clock)
+
+
+def talk(world, who, clock, count):
+    """So many threads, one a second; their ids, newest first."""
+    world.open(who, "c1")
+    ids: list[str] = []
+    for number in range(count):
+        clock.advance(1)
+        ids.insert(0, world.send(who, "c1", f"thread {number}", message_id=f"m{number}")["thread_id"])
+    return ids
+
+
+def test_threads_come_newest_first(ask, world, ada, clock):
+    ids = talk(world, ada, clock, 3)
+    status, body, _ = ask("GET", "/threads", token="ada")
+    assert status == 200
+    assert [thread["thread_id"] for thread in body["threads"]] == ids
+    assert body["threads"][0]["title"] == "thread 2"
+    assert "cursor" not in body
+
+
+def test_threads_come_in_pages_without_gap_or_overlap(ask, world, ada, clock):
+    ids = talk(world, ada, clock, 5)
+    found, query = [], {"limit": "2"}
+    for _ in range(4):
+        _, body, _ = ask("GET", "/threads", token="ada", query=query)
+        found += [thread["thread_id"] for thread in body["threads"]]
+        if "cursor" not in body:
+            break
+        query = {"limit": "2", "cursor": body["cursor"]}
+    assert found == ids
+
+
+def test_nobody_sees_another_user_s_threads(ask, world, ada, clock):
+    """E6: not even by another user's page mark."""
+    talk(world, ada, clock, 3)
+    _, adas, _ = ask("GET", "/threads", token="ada", query={"limit": "1"})
+    assert ask("GET", "/threads", token="bob")[1] == {"threads": []}
+    assert ask("GET", "/threads", token="bob", query={"cursor": adas["cursor"]})[1] == {"threads": []}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "101"},
+        {"limit": "x"},
+        {"limit": "-1"},
+        {"limit": "\uff11"},
+        {"limit": ""},
+        {"limit": "000199999"},
+        {"limit": "0" * 5000 + "1"},
+    ],
+)
+def test_a_wrong_limit_is_named(ask, query):
+    status, body, _ = ask("GET", "/threads", token="ada", query=query)
+    assert (status, body["error"]["code"], body["error"]["field"]) == (400, "bad_request", "limit")
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1.", ".t", "1.a#b", "x.t", "9" * 400 + ".t", "1.t\x00"])
+def test_a_wrong_page_mark_is_named(ask, cursor):
+    status, body, _ = ask("GET", "/threads", token="ada", query={"cursor": cursor})
+    assert (status, body.get("error", {}).get("field")) in ((400, "cursor"), (200, None))
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "challenge"),
+    [
+        (None, {}, "Bearer"),
+        (None, {"Authorization": "Basic YTpi"}, "Bearer"),
+        ("nonsense", {}, 'Bearer error="invalid_token"'),
+        ("", {}, 'Bearer error="invalid_token"'),
+    ],
+)
+def test_without_a_good_token_there_are_no_threads(ask, token, headers, challenge):
+    status, body, answered = ask("GET", "/threads", token=token, headers=headers)
+    assert (status, body["error"]["code"], answered["WWW-Authenticate"]) == (401, "unauthorized", challenge)
+
+
+def test_a_revoked_token_is_refused(ask, storage, ada, clock):
+    """A5, C3."""
+    assert ask("GET", "/threads", token="ada")[0] == 200
+    storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    assert ask("GET", "/threads", token="ada")[0] == 401
+    ask.tokens["later"] = replace(ada, issued_at=int(clock()) + 1)
+    assert ask("GET", "/threads", token="later")[0] == 200
+
+
+def test_what_must_be_checked_live_and_cannot_be_is_unavailable(ask):
+    assert ask("GET", "/threads", token="outage")[0] == 503
+
+
+@pytest.mark.parametrize("origin", [None, ORIGIN, "https://evil.example"])
+@pytest.mark.parametrize(
+    ("method", "path", "token", "status"),
+    [
+        ("GET", "/health", None, 200),
+        ("GET", "/threads", "ada", 200),
+        ("GET", "/threads", None, 401),
+        ("GET", "/nothing", None, 404),
+        ("POST", "/threads", "ada", 201),
+        ("PUT", "/threads", "ada", 405),
+        ("OPTIONS", "/threads", None, 405),
+        ("GET", "/threads", "bug", 500),
+        ("GET", "/threads", "outage", 503),
+    ],
+)
+def test_every_answer_says_who_may_read_it(ask, method, path, token, status, origin):
+    """L1: also 404, 405 and 500; a refused origin is never echoed, and caches are told."""
+    answered, body, headers = ask(method, path, token=token, headers={"Origin": origin} if origin else {})
+    assert (answered, headers["Vary"]) == (status, "Origin")
+    assert headers.get("Access-Control-Allow-Origin") == (ORIGIN if origin == ORIGIN else None)
+    assert headers.get("Access-Control-Allow-Credentials") == ("true" if origin == ORIGIN else None)
+    assert "evil" not in json.dumps([body, headers])
+    assert "secret" not in json.dumps(body)
+
+
+def test_a_method_that_is_not_there_names_those_that_are(ask):
+    assert ask("DELETE", "/threads")[2]["Allow"] == "GET, POST"
+    assert ask("POST", "/threads/t1")[2]["Allow"] == "DELETE, PATCH"
+
+
+@pytest.mark.parametrize(("origin", "methods"), [(ORIGIN, "GET, POST"), ("https://evil.example", None)])
+def test_a_preflight(ask, origin, methods):
+    """L1."""
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    status, body, headers = ask("OPTIONS", "/threads", headers=asked)
+    assert (status, body) == (204, None)
+    assert headers.get("Access-Control-Allow-Methods") == methods
+    assert headers["Vary"] == "Origin"
+
+
+def test_a_preflight_allows_the_headers_that_commands_have(ask):
+    """L1."""
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    _, _, headers = ask("OPTIONS", "/threads", headers=asked)
+    assert headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Idempotency-Key"
+
+
+@pytest.mark.parametrize("path", ["/", "/thread", "/threads/", "/openapi-json", "/threads/a/b", "/Threads"])
+def test_a_path_that_is_none(ask, path):
+    status, body, _ = ask("GET", path, token="ada")
+    assert (status, body["error"]["code"]) == (404, "not_found")
+
+
+def test_a_fault_is_logged_by_its_type_and_place_and_told_without_its_text(ask, log, caplog):
+    """security.md, Logs: not even by the resolver."""
+    caplog.set_level(logging.DEBUG)
+    status, body, _ = ask("GET", "/threads", token="bug")
+    assert (status, body["error"]["code"], body["error"]["temporary"]) == (500, "internal", True)
+    assert "ZeroDivisionError" in log.getvalue()
+    assert "http_client.py" in log.getvalue()
+    assert "a secret" not in log.getvalue() + caplog.text
+
+
+def test_an_event_that_is_none_is_a_fault_of_ours(ask, log):
+    answer = ask.handler({"requestContext": {"http": {"method": "GET"}}, "headers": None}, None)
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, "internal")
+    assert answer["headers"]["Vary"] == "Origin"
+
+
+def test_half_of_a_surrogate_pair_is_refused(ask):
+    """G3: it could not be written anywhere."""
+    assert ask("GET", "/threads", token="ada", query={"cursor": "\ud800"})[0] == 400
+    assert ask("GET", "/threads", token="ada", query={"\ud800": "x"})[0] == 400
+
+
+def test_a_query_that_no_command_knows_is_refused(ask):
+    status, body, _ = ask("GET", "/threads", token="ada", query={"page": "2"})
+    assert (status, body["error"]["field"]) == (400, "page")
+
+
+def test_no_event_is_printed_where_somebody_has_switched_the_resolver_s_debug_mode_on(
+    world, clock, capsys, monkeypatch
+):
+    """security.md, Logs: it would print every token."""
+    monkeypatch.setenv("POWERTOOLS_DEV", "true")
+    assert Client(world, clock)("GET", "/threads", token="ada")[0] == 200
+    assert "Bearer" not in capsys.readouterr().out
