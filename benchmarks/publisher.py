@@ -22,8 +22,8 @@ from msgspec.structs import replace
 
 from agentsocket import relay, wiring
 from agentsocket.agents.contract import AgentEvent, Text, Turn
-from agentsocket.aws.management_api import Gateway
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
@@ -81,8 +81,8 @@ class Bench:
                 RunRecord(self.run, "receipt"),
                 storage=Storage(table, limits=limits, generation="1"),
                 contexts=TableContexts(table, limits=limits),
-                dispatch=Dispatch(self.sqs, queue=f"{self.endpoint.url}/runs"),
-                gateway=Gateway(self.management),
+                run_queue=RunQueue(self.sqs, queue=f"{self.endpoint.url}/runs"),
+                management_api=ManagementApi(self.management),
                 agents={"usage_analyst": lambda: agent},
                 runtime=replace(wiring.runtime(), limits=limits),
             )

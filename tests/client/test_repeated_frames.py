@@ -7,7 +7,7 @@ from tests.client.connected import Talk, point, shown
 from tests.client.fakes import THREAD, batch, event, frame, snapshot, subscribed
 
 
-def _following() -> Talk:
+def _subscriptions() -> Talk:
     """A client that has read THREAD up to 10."""
     talk = Talk(point())
     talk.hears(subscribed(10, recovered=True), batch())
@@ -16,7 +16,7 @@ def _following() -> Talk:
 
 def test_a_snapshot_of_before_the_position_takes_nothing_back() -> None:
     """D6: no event twice."""
-    talk = _following()
+    talk = _subscriptions()
     talk.hears(event(11), event(12))
     assert talk.hears(snapshot(10)) == []
     assert shown(talk.hears(event(11), event(13))) == [13]
@@ -24,7 +24,7 @@ def test_a_snapshot_of_before_the_position_takes_nothing_back() -> None:
 
 def test_an_unsubscribed_that_comes_twice_does_not_end_a_new_subscription() -> None:
     """D6: the thread is not begun anew."""
-    talk = _following()
+    talk = _subscriptions()
     unsubscribe = talk.asks("unsubscribe", thread_id=THREAD)
     talk.said()
     gone = frame("unsubscribed", {"thread_id": THREAD}, reply_to=unsubscribe["id"])
@@ -37,7 +37,7 @@ def test_an_unsubscribed_that_comes_twice_does_not_end_a_new_subscription() -> N
 
 def test_who_subscribes_before_the_unsubscribe_is_answered_follows() -> None:
     """Nothing of the new subscription is taken for a late push of the old one."""
-    talk = _following()
+    talk = _subscriptions()
     unsubscribe = talk.asks("unsubscribe", thread_id=THREAD)
     talk.asks("subscribe", thread_id=THREAD)
     talk.said()

@@ -8,7 +8,7 @@ import traceback
 
 import pytest
 
-from agentsocket_client.errors import AgentSocketError, Interrupted, Refused, WrongProtocol
+from agentsocket_client.errors import AgentSocketError, ConnectionLost, Refused, WrongProtocol
 from agentsocket_client.limits import Limits
 from agentsocket_client.transport import Carrier, WebSocket, open_websocket
 from tests.client.fakes import FakeServer
@@ -87,13 +87,13 @@ async def test_a_refused_upgrade_is_final(server: FakeServer, status: int) -> No
 async def test_what_time_may_cure_is_worth_another_attempt(server: FakeServer, status: int) -> None:
     """D3."""
     server.refuse_with = [status]
-    assert isinstance(await failure(server), Interrupted)
+    assert isinstance(await failure(server), ConnectionLost)
 
 
 async def test_retry_after_is_heeded(server: FakeServer) -> None:
     server.refuse_with, server.refusal_headers = [503], {"Retry-After": "7"}
     fault = await failure(server)
-    assert isinstance(fault, Interrupted)
+    assert isinstance(fault, ConnectionLost)
     assert fault.retry_after_s == 7
 
 
@@ -106,7 +106,7 @@ async def test_a_redirect_does_not_carry_the_token_elsewhere(server: FakeServer)
 async def test_nobody_listening_is_a_temporary_fault_in_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(Interrupted, match="connection refused"):
+    with pytest.raises(ConnectionLost, match="connection refused"):
         await opened(f"ws://127.0.0.1:{port}/local")
 
 
@@ -114,7 +114,7 @@ async def test_a_server_that_speaks_no_http_is_a_temporary_fault() -> None:
     """A proxy that restarts looks like this."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         limits = Limits(open_s=0.2)
-        with pytest.raises(Interrupted, match="no answer in time"):
+        with pytest.raises(ConnectionLost, match="no answer in time"):
             await open_websocket(f"ws://127.0.0.1:{mute.getsockname()[1]}/", TOKEN, form="header", limits=limits)
 
 
@@ -157,7 +157,7 @@ async def test_a_close_tells_its_code(server: FakeServer, code: int) -> None:
     peer = await server.peer()
     await peer.socket.close(code)
     await transport.receive()  # the welcome
-    with pytest.raises(Interrupted) as end:
+    with pytest.raises(ConnectionLost) as end:
         await transport.receive()
     assert end.value.close_code == code
 
@@ -168,8 +168,8 @@ async def test_a_cut_connection_has_no_code(server: FakeServer) -> None:
     await transport.send('{"type": "hello", "id": "1", "payload": {"protocol": 1}}')
     await transport.receive()
     (await server.peer()).cut()
-    with pytest.raises(Interrupted) as end:
+    with pytest.raises(ConnectionLost) as end:
         await transport.receive()
     assert end.value.close_code is None
-    with pytest.raises(Interrupted):
+    with pytest.raises(ConnectionLost):
         await transport.send("late")

@@ -38,7 +38,7 @@ storage, contexts, runtime = (
     wiring.contexts(per_user=True),
     wiring.runtime(),
 )
-dispatch, gateway = wiring.dispatch(dead_letters=True), wiring.gateway()
+run_queue, management_api = wiring.run_queue(dead_letters=True), wiring.management_api()
 
 PROCESSES = Path(__file__).with_name("processes").read_text()
 
@@ -132,8 +132,8 @@ async def handler(record: RunRecord) -> None:
             record,
             storage=storage,
             contexts=contexts,
-            dispatch=dispatch,
-            gateway=gateway,
+            run_queue=run_queue,
+            management_api=management_api,
             agents=agents,
             runtime=runtime,
         )

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import Principal
-from agentsocket_client.errors import Interrupted, Refused
+from agentsocket_client.errors import ConnectionLost, Refused
 from tests.simulation.faults import Faults
 from tests.simulation.processes import Call, Process, refusal
 from tests.support import schema_check
@@ -50,16 +50,16 @@ class Routes:
 class Socket:
     """One connection. `server_open` is what API Gateway believes, `client_open` what the client does."""
 
-    def __init__(self, connection_id: str, who: Principal, gateway: ApiGateway) -> None:
+    def __init__(self, connection_id: str, who: Principal, management_api: ApiGateway) -> None:
         self.connection_id = connection_id
         self.who = who
         self.server_open = False
         self.client_open = True
         self.inbox: asyncio.Queue[str | None] = asyncio.Queue()
-        self.opened_at = gateway.now()
-        self.heard_at = gateway.now()
-        self.random = Random(f"{gateway.seed}:{connection_id}")
-        self._gateway = gateway
+        self.opened_at = management_api.now()
+        self.heard_at = management_api.now()
+        self.random = Random(f"{management_api.seed}:{connection_id}")
+        self._management_api = management_api
         self._arrives_at = 0.0
         self._asked_at = 0.0
 
@@ -67,39 +67,41 @@ class Socket:
 
     async def send(self, text: str) -> None:
         if not self.client_open:
-            raise Interrupted("the connection was lost")
-        await self._gateway.on_frame(self, text)
+            raise ConnectionLost("the connection was lost")
+        await self._management_api.on_frame(self, text)
 
     async def receive(self) -> str | bytes:
         text = await self.inbox.get() if self.client_open or not self.inbox.empty() else None
         if text is None:
             self.client_open = False
-            raise Interrupted("the connection was lost")
+            raise ConnectionLost("the connection was lost")
         return text
 
     async def close(self) -> None:
         if self.client_open:
             self.client_open = False
-            self._gateway.closed_by_client(self)
+            self._management_api.closed_by_client(self)
 
     # The server's end.
 
     def push(self, text: str) -> None:
         """A frame leaves for the client."""
         schema_check.overheard(text)
-        gateway = self._gateway
-        self.heard_at = gateway.now()
-        if gateway.faults.strike("posts_dropped", self.random):
-            gateway.loop.call_later(self.random.uniform(0, 40), gateway.cut, self)  # TCP loses no frame and lives
+        management_api = self._management_api
+        self.heard_at = management_api.now()
+        if management_api.faults.strike("posts_dropped", self.random):
+            management_api.loop.call_later(
+                self.random.uniform(0, 40), management_api.cut, self
+            )  # TCP loses no frame and lives
             return
-        at = gateway.now() + self.random.uniform(*_LATENCY_S)
-        if gateway.faults.strike("posts_reordered", self.random):
+        at = management_api.now() + self.random.uniform(*_LATENCY_S)
+        if management_api.faults.strike("posts_reordered", self.random):
             at += self.random.uniform(0.0, 1.5)
         else:
             at = self._arrives_at = max(at, self._arrives_at + _TICK_S)
-        gateway.loop.call_at(at, self.arrive, text)
-        if gateway.faults.strike("posts_doubled", self.random):
-            gateway.loop.call_at(at + self.random.uniform(0, 0.5), self.arrive, text)
+        management_api.loop.call_at(at, self.arrive, text)
+        if management_api.faults.strike("posts_doubled", self.random):
+            management_api.loop.call_at(at + self.random.uniform(0, 0.5), self.arrive, text)
 
     def arrive(self, text: str) -> None:
         if self.client_open:
@@ -107,14 +109,14 @@ class Socket:
 
     def end(self) -> None:
         """The client learns that the connection is over, after what is on its way."""
-        at = max(self._gateway.now() + _LATENCY_S[0], self._arrives_at + _TICK_S)
-        self._gateway.loop.call_at(at, self.inbox.put_nowait, None)
+        at = max(self._management_api.now() + _LATENCY_S[0], self._arrives_at + _TICK_S)
+        self._management_api.loop.call_at(at, self.inbox.put_nowait, None)
 
     def asked_at(self) -> float:
         """When the invocation of the next frame begins: in order, unless that goes wrong."""
-        gateway = self._gateway
-        at = gateway.now() + self.random.uniform(*_LATENCY_S)
-        if gateway.faults.strike("invocations_reordered", self.random):
+        management_api = self._management_api
+        at = management_api.now() + self.random.uniform(*_LATENCY_S)
+        if management_api.faults.strike("invocations_reordered", self.random):
             return at + self.random.uniform(0.0, 2.0)
         self._asked_at = max(at, self._asked_at + _TICK_S)
         return self._asked_at
@@ -152,7 +154,7 @@ class ApiGateway:
             async with asyncio.timeout(INTEGRATION_S):
                 allowed = await self.routes.connect(SocketRequest(who, socket.connection_id))
         except (InvocationFailed, TimeoutError):
-            raise Interrupted("the server answered HTTP 500") from None
+            raise ConnectionLost("the server answered HTTP 500") from None
         if not allowed:
             raise Refused(403)
         socket.server_open = True
@@ -245,8 +247,8 @@ class Management:
 
     exceptions = _Exceptions
 
-    def __init__(self, gateway: ApiGateway, process: Process) -> None:
-        self._gateway = gateway
+    def __init__(self, management_api: ApiGateway, process: Process) -> None:
+        self._management_api = management_api
         self._process = process
 
     def post_to_connection(self, *, ConnectionId: str, Data: bytes) -> Any:  # noqa: N803 (boto3's names)
@@ -254,13 +256,14 @@ class Management:
         kind = _type(Data)
 
         def commit() -> Any:
-            socket = self._gateway.sockets.get(ConnectionId)
+            socket = self._management_api.sockets.get(ConnectionId)
             if socket is None or not socket.server_open:
                 raise _gone("PostToConnection")
             if self._process.strike("posts_throttled"):
                 raise refusal("LimitExceededException", "PostToConnection", 429)
-            if " " in kind and not self._gateway.authorized(socket, _SLACK_S):
-                self._gateway.overdue.append(f"{kind} went to {ConnectionId} at {self._gateway.now():.1f}")
+            if " " in kind and not self._management_api.authorized(socket, _SLACK_S):
+                at = f"{self._management_api.now():.1f}"
+                self._management_api.overdue.append(f"{kind} went to {ConnectionId} at {at}")
             socket.push(Data.decode())
             return {}
 
@@ -268,10 +271,10 @@ class Management:
 
     def delete_connection(self, *, ConnectionId: str) -> Any:  # noqa: N803
         def commit() -> Any:
-            socket = self._gateway.sockets.get(ConnectionId)
+            socket = self._management_api.sockets.get(ConnectionId)
             if socket is None or not socket.server_open:
                 raise _gone("DeleteConnection")
-            self._gateway.close(socket)
+            self._management_api.close(socket)
             return {}
 
         return self._call(f"close {ConnectionId}", commit)

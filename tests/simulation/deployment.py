@@ -15,12 +15,12 @@ from random import Random
 from typing import Any, cast
 
 from agentsocket import principal, relay
-from agentsocket.aws.control_queue import Schedule
-from agentsocket.aws.management_api import Gateway
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.control_queue import ControlQueue
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.contexts.contract import ContextStore
 from agentsocket.contexts.dynamodb import TableContexts
-from agentsocket.control.connection_checks import Control
+from agentsocket.control.connection_checks import ConnectionChecks
 from agentsocket.errors import RateLimited, RunUnfinished, TokenRejected, Unavailable
 from agentsocket.handlers import decorators, responses
 from agentsocket.inputs import Revocation, RunRequest, SocketRequest
@@ -57,9 +57,9 @@ class Seams:
 
     storage: Storage
     contexts: ContextStore
-    dispatch: Dispatch
-    schedule: Schedule
-    gateway: Gateway
+    run_queue: RunQueue
+    control_queue: ControlQueue
+    management_api: ManagementApi
 
 
 class Deployment:
@@ -147,7 +147,7 @@ class Deployment:
 
     async def _connect(self, request: SocketRequest) -> bool:
         process, seams = self._process("connect")
-        step = functools.partial(relay.connect, storage=seams.storage, schedule=seams.schedule)
+        step = functools.partial(relay.connect, storage=seams.storage, control_queue=seams.control_queue)
         try:
             await process.serve(process.run(step, request))
         except TokenRejected:
@@ -162,14 +162,16 @@ class Deployment:
             relay.receive,
             storage=seams.storage,
             contexts=seams.contexts,
-            dispatch=seams.dispatch,
-            gateway=seams.gateway,
+            run_queue=seams.run_queue,
+            management_api=seams.management_api,
             verify=self._verify,
             agents={_AGENT},
         )
         try:
             return await process.serve(
-                process.run(responses.respond, cast("responses.Step", step), request, seams.gateway, now=self.now)
+                process.run(
+                    responses.respond, cast("responses.Step", step), request, seams.management_api, now=self.now
+                )
             )
         except Crashed:
             raise InvocationFailed from None
@@ -227,8 +229,8 @@ class Deployment:
             record,
             storage=seams.storage,
             contexts=seams.contexts,
-            dispatch=seams.dispatch,
-            gateway=seams.gateway,
+            run_queue=seams.run_queue,
+            management_api=seams.management_api,
             agents={_AGENT: lambda: Answering(process)},
             runtime=runtime,
         )
@@ -237,8 +239,12 @@ class Deployment:
 
     async def _control(self, message: Message, handle: str) -> None:
         process, seams = self._process("control")
-        control = Control(
-            storage=seams.storage, schedule=seams.schedule, gateway=seams.gateway, limits=self.limits, now=self.now
+        control = ConnectionChecks(
+            storage=seams.storage,
+            control_queue=seams.control_queue,
+            management_api=seams.management_api,
+            limits=self.limits,
+            now=self.now,
         )
         order = decorators._order({"body": message.body})
         if await self._succeeds(process, process.run(control.act, order)):
@@ -273,9 +279,9 @@ class Deployment:
         seams = Seams(
             storage=Storage(table, limits=self.limits, generation="g"),
             contexts=TableContexts(table, limits=self.limits),
-            dispatch=Dispatch(queue, queue=RUNS, dead_letters=DEAD_LETTERS),
-            schedule=Schedule(queue, queue=CONTROL),
-            gateway=Gateway(cast("Any", Management(self.sockets, process))),
+            run_queue=RunQueue(queue, queue=RUNS, dead_letters=DEAD_LETTERS),
+            control_queue=ControlQueue(queue, queue=CONTROL),
+            management_api=ManagementApi(cast("Any", Management(self.sockets, process))),
         )
         return process, seams
 

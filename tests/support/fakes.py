@@ -84,13 +84,13 @@ class Queue:
             self.seen.add(request.run_id)
             self.waiting.append(request)
 
-    def hide(self, record: RunRecord, seconds: int) -> None:
+    def set_visibility(self, record: RunRecord, seconds: int) -> None:
         assert record.receipt_handle
         if self.failing:
             raise Unavailable("the run queue does not answer")
         self.hidden.append(seconds)
 
-    def bury(self, request: RunRequest) -> None:
+    def dead_letter(self, request: RunRequest) -> None:
         self.buried.append(replace(request, retry=True))
 
     def delete(self, deletion: Deletion) -> None:

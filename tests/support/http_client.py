@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import jsonschema
 
-from agentsocket.aws.management_api import Gateway
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.errors import TokenRejected, Unavailable
 from agentsocket.handlers import decorators
 from agentsocket.http_api import openapi
@@ -72,8 +72,8 @@ class Client(Asking):
         api = Api(
             storage=world.storage,
             contexts=world.contexts,
-            dispatch=cast(Dispatch, world.queue),
-            gateway=cast(Gateway, world.sockets),
+            run_queue=cast(RunQueue, world.queue),
+            management_api=cast(ManagementApi, world.sockets),
             verify=self.verify,
             now=clock,
         )

@@ -20,9 +20,9 @@ from moto import mock_aws
 from agentsocket import relay
 from agentsocket.agents.contract import Agent, AgentEvent, Report, Text, Turn
 from agentsocket.auth.handshake import Verify
-from agentsocket.aws.control_queue import Schedule
-from agentsocket.aws.management_api import Gateway
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.control_queue import ControlQueue
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.handlers import responses
 from agentsocket.inputs import RunRecord, RunRequest, SocketRequest
@@ -82,9 +82,9 @@ class Metered:
         table = Table(self.dynamodb, "agentsocket", now=self.now)
         self.storage = Storage(table, limits=limits, generation="1")
         self.contexts = TableContexts(table, limits=limits)
-        self._dispatch = Dispatch(self._sqs, queue=runs, dead_letters=runs)
-        self._schedule = Schedule(self._sqs, queue=control)
-        self._gateway = Gateway(management)
+        self._run_queue = RunQueue(self._sqs, queue=runs, dead_letters=runs)
+        self._control_queue = ControlQueue(self._sqs, queue=control)
+        self._management_api = ManagementApi(management)
         self.verify: Verify = _nobody
 
     def now(self) -> float:
@@ -92,7 +92,7 @@ class Metered:
 
     def connect(self, connection_id: str, **hello: Any) -> list[Call]:
         """Open a socket and say hello; the calls of the hello."""
-        relay.connect(SocketRequest(self.ada, connection_id), storage=self.storage, schedule=self._schedule)
+        relay.connect(SocketRequest(self.ada, connection_id), storage=self.storage, control_queue=self._control_queue)
         self.meter.take()
         self.say(connection_id, "hello", protocol=1, **hello)
         return self.meter.take()
@@ -105,13 +105,13 @@ class Metered:
             relay.receive,
             storage=self.storage,
             contexts=self.contexts,
-            dispatch=self._dispatch,
-            gateway=self._gateway,
+            run_queue=self._run_queue,
+            management_api=self._management_api,
             verify=self.verify,
             agents={"usage_analyst"},
         )
         request = SocketRequest(self.ada, connection_id, body)
-        answer = responses.respond(receive, request, self._gateway, now=self.now)
+        answer = responses.respond(receive, request, self._management_api, now=self.now)
         payload_of: dict[str, Any] = schema_check.read(answer)["payload"] if answer else {}
         return payload_of
 
@@ -124,8 +124,8 @@ class Metered:
                 record,
                 storage=self.storage,
                 contexts=self.contexts,
-                dispatch=self._dispatch,
-                gateway=self._gateway,
+                run_queue=self._run_queue,
+                management_api=self._management_api,
                 agents={"usage_analyst": lambda: agent},
                 runtime=Runtime(self.now, asyncio.sleep, max, self._offload, self.limits),
             )

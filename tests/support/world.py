@@ -10,11 +10,11 @@ import msgspec
 from agentsocket import relay
 from agentsocket.agents.contract import Agent
 from agentsocket.aws import control_queue
-from agentsocket.aws.management_api import Gateway
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.contexts.contract import ContextStore
 from agentsocket.contexts.dynamodb import TableContexts
-from agentsocket.control.connection_checks import Control
+from agentsocket.control.connection_checks import ConnectionChecks
 from agentsocket.errors import TokenRejected
 from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
 from agentsocket.principal import Principal
@@ -43,7 +43,7 @@ class World:
         relay.connect(
             SocketRequest(who, connection_id),
             storage=self.storage,
-            schedule=cast(control_queue.Schedule, self.schedule),
+            control_queue=cast(control_queue.ControlQueue, self.schedule),
         )
 
     def connect(self, who: Principal, connection_id: str) -> None:
@@ -63,8 +63,8 @@ class World:
             request,
             storage=self.storage,
             contexts=self.contexts,
-            dispatch=cast(Dispatch, self.queue),
-            gateway=cast(Gateway, self.sockets),
+            run_queue=cast(RunQueue, self.queue),
+            management_api=cast(ManagementApi, self.sockets),
             verify=self.verify,
             agents={"usage_analyst"},
         )
@@ -77,10 +77,10 @@ class World:
 
     def control(self, order: Check | Revocation) -> None:
         """Let the control function act on an order."""
-        Control(
+        ConnectionChecks(
             storage=self.storage,
-            schedule=cast(control_queue.Schedule, self.schedule),
-            gateway=cast(Gateway, self.sockets),
+            control_queue=cast(control_queue.ControlQueue, self.schedule),
+            management_api=cast(ManagementApi, self.sockets),
             limits=self.runtime.limits,
             now=self.runtime.clock,
         ).act(order)
@@ -96,8 +96,8 @@ class World:
             record or self.queue.take(),
             storage=self.storage,
             contexts=self.contexts,
-            dispatch=cast(Dispatch, self.queue),
-            gateway=cast(Gateway, self.sockets),
+            run_queue=cast(RunQueue, self.queue),
+            management_api=cast(ManagementApi, self.sockets),
             agents=self.agents,
             runtime=self.runtime,
         )

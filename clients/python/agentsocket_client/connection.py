@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agentsocket_client import frames
 from agentsocket_client.backoff import Backoff
 from agentsocket_client.credentials import Credentials
-from agentsocket_client.errors import ClientClosed, CommandFailed, Disconnected, Interrupted
+from agentsocket_client.errors import ClientClosed, CommandFailed, ConnectionLost, Disconnected
 from agentsocket_client.frames import Frame, Payload, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.session import Session
@@ -135,12 +135,12 @@ class Connection:
             self._on_status(Status(live=False, reason=fault.reason, retry_in_s=delay_s))
             await self.sleep(delay_s)
 
-    async def _interrupted(self) -> Interrupted:
+    async def _interrupted(self) -> ConnectionLost:
         """One connection, from upgrade to end. Returns what ended it, raises what will end every other as well."""
         try:
             credential = await self._credentials.for_upgrade()
             transport = await self._connect(self._url, credential.value, form=credential.carrier, limits=self.limits)
-        except Interrupted as fault:
+        except ConnectionLost as fault:
             return fault
         try:
             self._session.open(self._introduction, self._now(), token=credential.token)
@@ -152,13 +152,13 @@ class Connection:
                     self._refreshing.cancel()
         finally:
             await transport.close()
-        if isinstance(end, Interrupted):
+        if isinstance(end, ConnectionLost):
             return end
         raise end
 
     async def _send(self, transport: Transport, group: asyncio.TaskGroup) -> None:
         """Send what is due, whenever something is. Ends with the connection; the reason is the receiver's to find."""
-        with contextlib.suppress(Interrupted):
+        with contextlib.suppress(ConnectionLost):
             while True:
                 self._wake.clear()
                 for text in self._session.poll(self._now()):
@@ -184,12 +184,12 @@ class Connection:
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
 
-    async def _receive(self, transport: Transport) -> Interrupted | Disconnected:
+    async def _receive(self, transport: Transport) -> ConnectionLost | Disconnected:
         """Hand out what arrives, until the connection has ended; says why it has."""
         while True:
             try:
                 text = await transport.receive()
-            except Interrupted as end:
+            except ConnectionLost as end:
                 if end.close_code == TOO_BIG:
                     self._too_large()
                 return end

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from agentsocket_client.errors import Interrupted
+from agentsocket_client.errors import ConnectionLost
 from agentsocket_client.transport import Carrier, Form
 
 
@@ -40,10 +40,10 @@ class Credentials:
         return self._token if isinstance(self._token, str) else await self._token()
 
     async def for_upgrade(self) -> Credential:
-        """What the next upgrade is to carry. Raises Interrupted if that may be had later."""
+        """What the next upgrade is to carry. Raises ConnectionLost if that may be had later."""
         try:
             if self._ticket is not None:
                 return Credential("ticket", await self._ticket())
             return Credential(self._form, await self.token())
         except OSError as error:  # TimeoutError is one too: whoever issues them is away for a while
-            raise Interrupted(f"no token to be had ({type(error).__name__})") from None
+            raise ConnectionLost(f"no token to be had ({type(error).__name__})") from None

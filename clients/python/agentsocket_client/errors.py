@@ -77,7 +77,7 @@ class ClientClosed(AgentSocketError):
     """The client was used after its `async with` block had ended, or before it began."""
 
 
-class Interrupted(AgentSocketError):
+class ConnectionLost(AgentSocketError):
     """The connection is lost or could not be made, and it is worth trying again. Never reaches a caller.
 
     `close_code` is the server's, if it sent one.

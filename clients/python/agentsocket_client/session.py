@@ -40,7 +40,7 @@ class Session:
         self._limits = limits
         self._faults = Backoff(limits.backoff_base_s, limits.backoff_cap_s, random)
         self._outbox = Outbox(limits.reply_s)
-        self._following = Following(resume, limits=limits, random=random)
+        self._subscriptions = Following(resume, limits=limits, random=random)
         self._renewal = Renewal(enabled=renews, limits=limits, random=random)
         self._hello = ""
         self._recovery: str | None = None  # the one subscribe of our own that is out
@@ -48,13 +48,13 @@ class Session:
         self._ping_at = math.inf
         self._handlers: dict[str, Handler] = {
             "welcome": self._on_welcome,
-            "subscribed": self._following.subscribed,
+            "subscribed": self._subscriptions.subscribed,
             "unsubscribed": self._on_unsubscribed,
             "thread_switched": self._on_thread_switched,
-            "batch": self._following.batch,
-            "thread_snapshot": self._following.snapshot,
-            "message_accepted": self._following.accepted,
-            "heartbeat": self._following.heartbeat,
+            "batch": self._subscriptions.batch,
+            "thread_snapshot": self._subscriptions.snapshot,
+            "message_accepted": self._subscriptions.accepted,
+            "heartbeat": self._subscriptions.heartbeat,
             "thread_deleted": self._on_thread_deleted,
             "disconnect": self._on_disconnect,
             "token_refreshed": self._on_token_refreshed,
@@ -69,7 +69,7 @@ class Session:
             self._outbox.pop(own)
         self._renewal.opened(token)
         self._ping, self._recovery, self._ping_at = None, None, math.inf
-        resume = self._following.resume(now)
+        resume = self._subscriptions.resume(now)
         hello = frames.command("hello", {"protocol": 1, "client": client, "resume": resume})
         self._hello = hello["id"]
         self._outbox.greet(self._command(hello))
@@ -77,14 +77,14 @@ class Session:
     def submit(self, frame: Frame, now: float) -> None:
         """Queue a caller's command. Raises CommandFailed if it cannot be sent at all."""
         if frame["type"] in frames.FOLLOWING:
-            frame = {**frame, "payload": self._following.follow(frame["payload"], now)}
+            frame = {**frame, "payload": self._subscriptions.follow(frame["payload"], now)}
         self._outbox.put(self._command(frame))
 
     def withdraw(self, command_id: str) -> None:
         """Nobody waits for this command any more."""
         command = self._outbox.pop(command_id)
         if command is not None and command.switches:  # the server may have let go of the others, and nobody will know
-            self._following.doubt()
+            self._subscriptions.mark_stale()
 
     def largest_in_flight(self) -> str | None:
         """The command that a close with 1009 (message too big) must be about."""
@@ -106,7 +106,7 @@ class Session:
         """When to poll again if nothing happens before; infinity: never."""
         if not self.live:
             return self._outbox.deadline()
-        recovery = math.inf if self._recovery is not None else self._following.due()
+        recovery = math.inf if self._recovery is not None else self._subscriptions.due()
         return min(self._outbox.deadline(), self._ping_at, recovery, self._renewal.due())
 
     def wants_token(self, now: float) -> bool:
@@ -129,11 +129,11 @@ class Session:
 
     def read(self, event: Event) -> None:
         """The caller has been given this event."""
-        self._following.read(event)
+        self._subscriptions.read(event)
 
     def position(self, thread_id: str) -> Position:
         """How far the caller has read. Raises KeyError for a thread this client does not follow."""
-        return self._following.position(thread_id)
+        return self._subscriptions.position(thread_id)
 
     # What the server says.
 
@@ -160,22 +160,22 @@ class Session:
 
     def _on_unsubscribed(self, frame: Frame, _now: float) -> list[Output]:
         if self._outbox.get(frame.get("reply_to")) is not None:  # one that comes twice may come after a new subscribe
-            self._following.leave(thread_id_of(frame))
+            self._subscriptions.unfollow(thread_id_of(frame))
         return []
 
     def _on_thread_switched(self, frame: Frame, _now: float) -> list[Output]:
         """The server follows this thread alone. So does the client, if the caller still wants that."""
         command = self._outbox.get(frame.get("reply_to"))
         if command is None:  # it comes twice, or the caller has given up: the others are wanted, and let go by now
-            self._following.doubt(but=thread_id_of(frame))
+            self._subscriptions.mark_stale(but=thread_id_of(frame))
             return []
         self._outbox.pop(self._recovery)  # it may ask for a thread that is left; for another one it is made again
         self._recovery = None
-        self._following.keep(thread_id_of(frame), *self._outbox.subscribing())
+        self._subscriptions.follow_only(thread_id_of(frame), *self._outbox.subscribing())
         return []
 
     def _on_thread_deleted(self, frame: Frame, now: float) -> list[Output]:
-        self._following.leave(thread_id_of(frame))
+        self._subscriptions.unfollow(thread_id_of(frame))
         return self._on_other(frame, now)
 
     def _on_token_refreshed(self, frame: Frame, now: float) -> list[Output]:
@@ -194,7 +194,7 @@ class Session:
 
     def _on_other(self, frame: Frame, now: float) -> list[Output]:
         if isinstance(frame.get("seq"), int):
-            return self._following.event(frame, now)
+            return self._subscriptions.event(frame, now)
         return [Event(frame)] if frame["type"] in frames.NOTICES and frame.get("reply_to") is None else []
 
     def _on_error(self, frame: Frame, now: float) -> list[Output]:
@@ -216,7 +216,7 @@ class Session:
             return []
         if command is not None and command.subscribes is not None:
             if command.switches:  # it may have failed half way
-                self._following.doubt()
+                self._subscriptions.mark_stale()
             return self._on_subscribe_failed(frame, command.subscribes, now)
         return self._settle(frame, now)
 
@@ -224,7 +224,7 @@ class Session:
         """Before the welcome it is the hello that failed; after it, the resume of one of its threads."""
         payload = frame["payload"]
         if self.live:
-            self._following.ask_again(now + _retry_after_s(frame))
+            self._subscriptions.ask_again(now + _retry_after_s(frame))
         elif not payload.get("temporary"):
             return [Hangup(str(payload.get("code")), str(payload.get("message", "")), final=True)]
         else:
@@ -235,9 +235,9 @@ class Session:
         """Temporary: the thread is asked for again. Otherwise it is given up, and somebody is told."""
         told = self._settle(frame, now)
         if frame["payload"].get("temporary"):
-            self._following.refused(thread_id, now + _retry_after_s(frame))
+            self._subscriptions.refused(thread_id, now + _retry_after_s(frame))
             return told
-        self._following.leave(thread_id)
+        self._subscriptions.unfollow(thread_id)
         return told or [Event({**frame, "thread_id": thread_id})]
 
     def _settle(self, frame: Frame, now: float) -> list[Output]:
@@ -259,7 +259,7 @@ class Session:
     # What the client says by itself.
 
     def _recover(self, now: float) -> None:
-        if self._recovery is not None or (thread := self._following.missing(now)) is None:
+        if self._recovery is not None or (thread := self._subscriptions.missing(now)) is None:
             return
         since = thread.since()
         frame = frames.command("subscribe", {"thread_id": thread.thread_id} | ({"since": since} if since else {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentsocket_client.errors import Disconnected, Interrupted
+from agentsocket_client.errors import ConnectionLost, Disconnected
 from agentsocket_client.frames import Frame
 
 
@@ -34,11 +34,11 @@ class Hangup:
     final: bool
     retry_after_s: float = 0.0
 
-    def error(self) -> Interrupted | Disconnected:
+    def error(self) -> ConnectionLost | Disconnected:
         """The same as what it means for the client's next step."""
         if self.final:
             return Disconnected(self.code, self.reason)
-        return Interrupted(self.reason or self.code, retry_after_s=self.retry_after_s)
+        return ConnectionLost(self.reason or self.code, retry_after_s=self.retry_after_s)
 
 
 Output: TypeAlias = Event | Reply | Hangup

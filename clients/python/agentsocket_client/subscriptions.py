@@ -55,22 +55,22 @@ class Following:
         if thread_id in self._threads:
             self._threads[thread_id].refused(not_before)
 
-    def leave(self, thread_id: str) -> None:
+    def unfollow(self, thread_id: str) -> None:
         """The thread is followed no more."""
         self._threads.pop(thread_id, None)
         self._left.add(thread_id)
 
-    def keep(self, *thread_ids: str) -> None:
+    def follow_only(self, *thread_ids: str) -> None:
         """These are followed, and no others any more."""
         for thread_id in [*self._threads]:
             if thread_id not in thread_ids:
-                self.leave(thread_id)
+                self.unfollow(thread_id)
 
-    def doubt(self, *, but: str | None = None) -> None:
+    def mark_stale(self, *, but: str | None = None) -> None:
         """The server may have let go of every thread but this one: those that are followed are to be asked for anew."""
         for thread in self._threads.values():
             if thread.thread_id != but:
-                thread.doubt()
+                thread.mark_stale()
 
     def ask_again(self, not_before: float) -> None:
         """Hello could not resume some thread: each that has no answer yet is due by itself."""

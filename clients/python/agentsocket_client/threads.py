@@ -57,7 +57,7 @@ class Thread:
         self.phase = Phase.LIVE
         self._doubtful = True
 
-    def doubt(self) -> None:
+    def mark_stale(self) -> None:
         """The server may not send what happens here any more: ask."""
         self._doubtful = True
 

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI, NegotiationError
 from websockets.typing import Subprotocol
 
-from agentsocket_client.errors import Interrupted, Refused, WrongProtocol
+from agentsocket_client.errors import ConnectionLost, Refused, WrongProtocol
 from agentsocket_client.frames import fragments
 from agentsocket_client.limits import Limits
 
@@ -40,10 +40,10 @@ class Transport(Protocol):
     """What a client needs of a connection."""
 
     async def send(self, text: str) -> None:
-        """Send one frame of the protocol. Raises Interrupted if the connection is gone."""
+        """Send one frame of the protocol. Raises ConnectionLost if the connection is gone."""
 
     async def receive(self) -> str | bytes:
-        """The next frame. Raises Interrupted when the connection has ended."""
+        """The next frame. Raises ConnectionLost when the connection has ended."""
 
     async def close(self) -> None:
         """Say goodbye, briefly."""
@@ -92,7 +92,7 @@ async def open_websocket(url: str, token: str, *, form: Carrier, limits: Limits)
     """Upgrade at `url` (ws: or wss:) with `token` in the given form; in that of a ticket, it is one.
 
     Raises Refused or WrongProtocol if trying again is no use, ValueError for a token that cannot travel or an address
-    that is none, Interrupted for everything that time may cure.
+    that is none, ConnectionLost for everything that time may cure.
     """
     if _BEARER.fullmatch(token) is None:
         raise ValueError("the token has characters that no bearer token has")
@@ -107,11 +107,11 @@ async def open_websocket(url: str, token: str, *, form: Carrier, limits: Limits)
     except ssl.SSLCertVerificationError:
         raise  # an OSError, but not one that time cures
     except InvalidHandshake as error:
-        raise Interrupted(f"the answer was not a WebSocket's ({type(error).__name__})") from None
+        raise ConnectionLost(f"the answer was not a WebSocket's ({type(error).__name__})") from None
     except TimeoutError:
-        raise Interrupted("no answer in time") from None
+        raise ConnectionLost("no answer in time") from None
     except OSError as error:
-        raise Interrupted(_in_words(error)) from None
+        raise ConnectionLost(_in_words(error)) from None
     if connection.subprotocol != SUBPROTOCOL:
         await connection.close()
         raise _wrong_protocol(url)
@@ -146,11 +146,11 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _refusal(status: int, retry_after: str | None) -> Refused | Interrupted:
+def _refusal(status: int, retry_after: str | None) -> Refused | ConnectionLost:
     if 400 <= status < 500 and status not in _TRY_AGAIN:
         return Refused(status)
     wait_s = float(retry_after) if retry_after is not None and retry_after.isdecimal() else 0.0
-    return Interrupted(f"the server answered HTTP {status}", retry_after_s=wait_s)
+    return ConnectionLost(f"the server answered HTTP {status}", retry_after_s=wait_s)
 
 
 def _in_words(error: OSError) -> str:
@@ -163,6 +163,6 @@ def _wrong_protocol(url: str) -> WrongProtocol:
     return WrongProtocol(f"what answers at {urlsplit(url).hostname} does not speak {SUBPROTOCOL}: check the address")
 
 
-def _interrupted(closed: ConnectionClosed) -> Interrupted:
+def _interrupted(closed: ConnectionClosed) -> ConnectionLost:
     code = closed.rcvd.code if closed.rcvd is not None else None
-    return Interrupted("the connection was lost" if code is None else f"the server closed ({code})", close_code=code)
+    return ConnectionLost("the connection was lost" if code is None else f"the server closed ({code})", close_code=code)

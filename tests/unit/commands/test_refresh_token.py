@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from agentsocket.errors import BadRequest, ClientError, Disconnect, Forbidden, Unauthorized
+from agentsocket.errors import BadRequest, CommandError, Disconnect, Forbidden, Unauthorized
 from agentsocket.limits import Limits
 from tests.support.fakes import Scripted
 from tests.support.world import World
@@ -43,7 +43,7 @@ def test_any_other_token_is_refused_and_changes_nothing(world, ada, bob, clock, 
     token = change(ada, bob)
     if token:
         world.tokens["other"] = token
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(CommandError) as refused:
         world.say(ada, "a1", "refresh_token", token="other")
     assert isinstance(refused.value, error)
     assert (refused.value.field, "other" in refused.value.message.split()) == ("payload.token", False)

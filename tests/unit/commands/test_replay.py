@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentsocket.agents.contract import Report, Text, Thinking
-from agentsocket.aws.management_api import Gateway
+from agentsocket.aws.management_api import ManagementApi
 from agentsocket.errors import Disconnect, NotFound
 from agentsocket.handlers import responses
 from agentsocket.inputs import SocketRequest
@@ -189,7 +189,7 @@ def _frames(world, who, connection_id, accepted):
     request = SocketRequest(who, connection_id, body)
     sent = []
 
-    class Recorder(Gateway):
+    class Recorder(ManagementApi):
         def __init__(self):
             """No client: nothing leaves."""
 

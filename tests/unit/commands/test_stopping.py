@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from agentsocket.agents.contract import Text
 from agentsocket.errors import BadRequest, Disconnect, NotFound, NotStoppable
 from agentsocket.limits import Limits
-from agentsocket.worker.agent_events import Answering, Ending
-from agentsocket.worker.lease_renewal import Patience
+from agentsocket.worker.agent_events import AgentLoop, Ending
+from agentsocket.worker.lease_renewal import Deadline
 from tests.support.fakes import Scripted
 from tests.support.waiting import TIME_FACTOR, until
 from tests.support.world import World
@@ -128,7 +128,7 @@ class Stopping:
 @pytest.mark.parametrize("during", ["the agent's work", "ours"])
 async def test_a_stop_is_heeded_whenever_it_comes(runtime, during):
     """J9: what comes at the very moment of the stop comes too late, and nobody waits for more."""
-    patience = Patience(asyncio.get_running_loop().time() + 3600)
+    patience = Deadline(asyncio.get_running_loop().time() + 3600)
     publisher: Any = Stopping(patience)
 
     async def events():
@@ -137,8 +137,8 @@ async def test_a_stop_is_heeded_whenever_it_comes(runtime, during):
         yield Text("said")
         await asyncio.Event().wait()
 
-    seams: Any = dict.fromkeys(("thread_id", "user", "contexts", "gateway", "spawn"))
-    answering = Answering(publisher, patience, runtime=runtime, **seams)
+    seams: Any = dict.fromkeys(("thread_id", "user", "contexts", "management_api", "spawn"))
+    answering = AgentLoop(publisher, patience, runtime=runtime, **seams)
     ending = await asyncio.wait_for(answering.until_it_ends(events()), 10 * TIME_FACTOR)
     assert ending == Ending("stopped")
     assert publisher.said == ([] if during == "the agent's work" else ["said"])

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agentsocket import principal
 from agentsocket.agents.contract import AgentEvent, Remember, Report, Text, Turn
-from agentsocket.aws.control_queue import Schedule
+from agentsocket.aws.control_queue import ControlQueue
 from agentsocket.contexts.contract import change
 from agentsocket.control.erase_user import Forgetting, Unknown
 from agentsocket.errors import TokenRejected, Unavailable
@@ -59,7 +59,7 @@ class Desk:
         given: dict[str, Any] = {
             "storage": self.world.storage,
             "contexts": self.world.contexts,
-            "schedule": cast(Schedule, self.orders),
+            "control_queue": cast(ControlQueue, self.orders),
             "sleep": self.sleep,
             "say": self.seen.append,
             "wait_s": 30.0,
@@ -197,7 +197,7 @@ async def test_no_token_of_before_is_accepted_as_long_as_the_longest_may_live(de
     longest = replace(LIMITS, max_token_lifetime_s=week_s)
     deployed = World(Storage(table, limits=longest), world.runtime, Scripted([]))
     old = replace(ada, expires_at=int(clock()) + week_s)
-    assert desk.erase(schedule=None)
+    assert desk.erase(control_queue=None)
     clock.advance(old.expires_at - clock() - 1)
     with pytest.raises(TokenRejected):
         deployed.open(old, "a2")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentsocket.errors import BadRequest, ClientError, NotFound, TooLarge, UnknownType
+from agentsocket.errors import BadRequest, CommandError, NotFound, TooLarge, UnknownType
 from agentsocket.limits import Limits
 from agentsocket.protocol import frames
 from agentsocket.protocol import messages as protocol
@@ -98,7 +98,7 @@ def test_a_context_over_the_limit_is_too_large():
 def test_any_text_is_parsed_or_refused_with_a_client_error(text):
     try:
         frames.parse(text, limits=LIMITS)
-    except ClientError as error:
+    except CommandError as error:
         code = error.code
     else:
         code = "bad_request"
@@ -115,7 +115,7 @@ def test_any_text_is_parsed_or_refused_with_a_client_error(text):
 def test_any_payload_is_parsed_or_refused_naming_a_field(kind, payload):
     try:
         parse({"type": kind, "payload": payload})
-    except ClientError as error:
+    except CommandError as error:
         blamed = bool(error.field or "2^53" in error.message)
     else:
         blamed = True

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from msgspec import UNSET
 
-from agentsocket.aws.management_api import Gateway
-from agentsocket.errors import ClientError
+from agentsocket.aws.management_api import ManagementApi
+from agentsocket.errors import CommandError
 from agentsocket.handlers import decorators
 from agentsocket.limits import Limits
 from agentsocket.protocol import frames, strict_json
@@ -106,16 +106,16 @@ def test_every_command_has_a_sample_that_is_as_published():
 # Parsing.
 
 
-def refusal(text: str) -> ClientError | None:
+def refusal(text: str) -> CommandError | None:
     """What `parse` has against a text; anything but a client's error is raised."""
     try:
         frames.parse(text, limits=LIMITS)
-    except ClientError as error:
+    except CommandError as error:
         return error
     return None
 
 
-def is_blamed(error: ClientError, text: str) -> bool:
+def is_blamed(error: CommandError, text: str) -> bool:
     """Whether an error names the field, unless the text is to blame as a whole."""
     try:
         text.encode()
@@ -173,7 +173,7 @@ def handler():
         storage = Storage(Table(client, "agentsocket", now=clock), limits=LIMITS, generation="1")
         world = World(storage, Runtime(clock, asyncio.sleep, max, offload, LIMITS), Scripted([]))
         world.connect(ada, "a1")
-        invoke = decorators.websocket(cast(Gateway, world.sockets))(world.receive)
+        invoke = decorators.websocket(cast(ManagementApi, world.sockets))(world.receive)
         context = {"eventType": "MESSAGE", "routeKey": "$default", "connectionId": "a1", "authorizer": ada.context()}
 
         def answers(text: str) -> list[schema_check.Frame]:
@@ -195,7 +195,7 @@ def understood(handler, text: str) -> None:
         told = answer["payload"]
         if answer["type"] == "error":
             assert told["code"] != "internal"
-            error = ClientError(told["message"], field=told.get("field"))
+            error = CommandError(told["message"], field=told.get("field"))
             assert told["code"] != "bad_request" or is_blamed(error, text)
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agentsocket import encoded_text, relay
 from agentsocket.agents.contract import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
-from agentsocket.errors import BadRequest, ClientError, Disconnect, NotFound, Unavailable
+from agentsocket.errors import BadRequest, CommandError, Disconnect, NotFound, Unavailable
 from agentsocket.inputs import SocketRequest
 from agentsocket.limits import KB, Limits
 from agentsocket.protocol import frames
@@ -142,8 +142,8 @@ def encoded(world, who, kind, **payload):
         SocketRequest(who, "a1", body),
         storage=world.storage,
         contexts=world.contexts,
-        dispatch=world.queue,
-        gateway=world.sockets,
+        run_queue=world.queue,
+        management_api=world.sockets,
         verify=world.verify,
         agents=set(),
     )
@@ -354,7 +354,7 @@ def test_an_error_fits_a_frame_whatever_it_quotes(world, ada, pattern):
         {"type": "user_message", "payload": {"message_id": name, "content": "x"}},
         {"type": "hello", "payload": {"protocol": 1, "client": {name: 1}}},
     ):
-        with pytest.raises(ClientError) as refused:
+        with pytest.raises(CommandError) as refused:
             frames.parse(json.dumps(body, ensure_ascii=False), limits=Limits(max_message_bytes=10**7))
         told = frames.failure(refused.value)
         assert len(frames.frame(told, frame_id="x" * 26, now=1e9, reply_to="c" * 64).encode()) <= 2 * KB

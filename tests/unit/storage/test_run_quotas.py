@@ -14,8 +14,8 @@ from agentsocket.inputs import RunRecord
 from agentsocket.limits import DAY_S, Limits
 from agentsocket.storage.multipart import NewMessage
 from agentsocket.storage.user import Storage
-from agentsocket.worker.agent_events import Answering
-from agentsocket.worker.lease_renewal import Patience
+from agentsocket.worker.agent_events import AgentLoop
+from agentsocket.worker.lease_renewal import Deadline
 from tests.conftest import principal_of
 from tests.support.fakes import Scripted
 from tests.support.world import World
@@ -411,16 +411,16 @@ async def test_what_models_wrote_and_cost_is_said_at_the_end(world, ada):
 
 async def test_a_bill_that_comes_with_the_stop_is_paid(world, ada, runtime):
     """J9: what the model said is dropped, what it cost is not."""
-    patience = Patience(asyncio.get_running_loop().time() + 3600)
+    patience = Deadline(asyncio.get_running_loop().time() + 3600)
 
     async def stopped():
         patience.stop()
         yield Used(10, 3 * CENT)
 
-    seams: Any = dict.fromkeys(("contexts", "gateway", "spawn"))
+    seams: Any = dict.fromkeys(("contexts", "management_api", "spawn"))
     publisher: Any = None
     user = world.storage.for_user(ada)
-    answering = Answering(publisher, patience, thread_id="t", user=user, runtime=runtime, **seams)
+    answering = AgentLoop(publisher, patience, thread_id="t", user=user, runtime=runtime, **seams)
     ending = await answering.until_it_ends(stopped())
     assert ending.outcome == "stopped"
     assert ending.usage == {"output_tokens": 10, "microdollars": 3 * CENT}

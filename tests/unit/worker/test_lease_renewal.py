@@ -17,7 +17,7 @@ from agentsocket.limits import Limits
 from agentsocket.storage.table import Table
 from agentsocket.storage.thread_log import Lease
 from agentsocket.storage.user import Storage
-from agentsocket.worker.lease_renewal import Patience
+from agentsocket.worker.lease_renewal import Deadline
 from tests.conftest import ISSUER
 from tests.support.fakes import Scripted
 from tests.support.waiting import TIME_FACTOR, until
@@ -242,7 +242,7 @@ async def test_a_revoked_connection_gets_no_push_though_its_row_is_there_still(r
 
 
 async def test_patience_ends_the_wait_that_is_under_way():
-    patience = Patience(asyncio.get_running_loop().time() + 60)
+    patience = Deadline(asyncio.get_running_loop().time() + 60)
     waiting = asyncio.create_task(patience.wait_for(asyncio.Event().wait()))
     await asyncio.sleep(0)
     patience.stop()

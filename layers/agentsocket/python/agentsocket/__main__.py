@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         erased = Forgetting(
             storage=wiring.storage(table=given.table),
             contexts=wiring.contexts(table=given.table),
-            schedule=wiring.schedule(queue=given.control_queue) if given.control_queue else None,
+            control_queue=wiring.control_queue(queue=given.control_queue) if given.control_queue else None,
             sleep=time.sleep,
             say=_say,
             wait_s=given.wait,

@@ -1,6 +1,6 @@
 """Every error this package raises, as one tree.
 
-A `ClientError` may be told to a client, word for word: its code is on the wire (protocol.md, Error codes) and its
+A `CommandError` may be told to a client, word for word: its code is on the wire (protocol.md, Error codes) and its
 message is written for the person at the other end. Everything else is `internal` outside and stays in the log.
 """
 
@@ -17,7 +17,7 @@ class SettingsError(AgentSocketError):
     """The environment is missing something or contradicts itself; the message names the variable."""
 
 
-class ClientError(AgentSocketError):
+class CommandError(AgentSocketError):
     """Something the client may know, and how it should react.
 
     `temporary` says that the same command may succeed later; `field` is a path such as `payload.content`;
@@ -34,82 +34,82 @@ class ClientError(AgentSocketError):
         self.retry_after_ms = retry_after_ms
 
 
-class BadRequest(ClientError):
+class BadRequest(CommandError):
     """The frame breaks the protocol; `field` names where."""
 
     code = "bad_request"
 
 
-class UnknownType(ClientError):
+class UnknownType(CommandError):
     """A command this server does not have."""
 
     code = "unknown_type"
 
 
-class TooLarge(ClientError):
+class TooLarge(CommandError):
     """More bytes than a limit allows."""
 
     code = "too_large"
 
 
-class Unauthorized(ClientError):
+class Unauthorized(CommandError):
     """A token that is not accepted."""
 
     code = "unauthorized"
 
 
-class Forbidden(ClientError):
+class Forbidden(CommandError):
     """A good token, for something else."""
 
     code = "forbidden"
 
 
-class NotFound(ClientError):
+class NotFound(CommandError):
     """No such thing, or not this user's: the two are never told apart."""
 
     code = "not_found"
 
 
-class RateLimited(ClientError):
+class RateLimited(CommandError):
     """More commands than a user may send; `retry_after_ms` says when there is room again."""
 
     code = "rate_limited"
     temporary = True
 
 
-class NotStoppable(ClientError):
+class NotStoppable(CommandError):
     """A run that has ended."""
 
     code = "not_stoppable"
 
 
-class IdempotencyConflict(ClientError):
+class IdempotencyConflict(CommandError):
     """A known `message_id` with other content."""
 
     code = "idempotency_conflict"
 
 
-class VersionConflict(ClientError):
+class VersionConflict(CommandError):
     """What was to be changed has been changed meanwhile: load it again."""
 
     code = "version_conflict"
 
 
-class Busy(ClientError):
+class Busy(CommandError):
     """The user has as much of this under way as one user may; later there is room again."""
 
     code = "busy"
     temporary = True
 
 
-class Unavailable(ClientError):
+class Unavailable(CommandError):
     """A dependency did not answer in time; the same command may succeed later."""
 
     code = "unavailable"
     temporary = True
 
 
-class Internal(ClientError):
+class Internal(CommandError):
     """What a client hears of an error of ours: that there was one."""
 
     code = "internal"

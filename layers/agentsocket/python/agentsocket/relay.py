@@ -20,7 +20,7 @@ from agentsocket import principal
 from agentsocket.auth import handshake
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import registry
-from agentsocket.commands.connection import Asked
+from agentsocket.commands.connection import CommandContext
 from agentsocket.control import deadlines
 from agentsocket.errors import BadRequest, LeaseHeld, RunUnfinished, TooManyRuns, Unavailable
 from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest, SocketRequest
@@ -31,18 +31,18 @@ from agentsocket.storage.rows import Run
 
 if TYPE_CHECKING:  # seams are types here: loading them would load the SDK
     from agentsocket.agents.contract import Agent
-    from agentsocket.aws.control_queue import Schedule
-    from agentsocket.aws.management_api import Gateway
-    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.aws.control_queue import ControlQueue
+    from agentsocket.aws.management_api import ManagementApi
+    from agentsocket.aws.run_queue import RunQueue
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.runtime import Runtime
-    from agentsocket.storage.thread_log import Lease, Taken
+    from agentsocket.storage.thread_log import Lease, LeaseGrant
     from agentsocket.storage.user import Storage, UserStorage
 
 _logger = logging.getLogger("agentsocket.relay")
 
 
-def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule) -> str | None:
+def connect(request: SocketRequest, *, storage: Storage, control_queue: ControlQueue) -> str | None:
     """$connect: remember the socket, and to look at it later. Returns the subprotocol to answer with.
 
     Nothing can be posted to it yet. Raises TokenRejected when its ticket was used before, or its token is revoked, and
@@ -53,7 +53,7 @@ def connect(request: SocketRequest, *, storage: Storage, schedule: Schedule) -> 
     user.quotas.connect()
     connection = user.connections.open(request.connection_id)
     first = Check(who.user, request.connection_id, connection.checks)
-    schedule.check(first, delay_s=deadlines.first_check_s(connection, storage.limits))
+    control_queue.check(first, delay_s=deadlines.first_check_s(connection, storage.limits))
     return handshake.answered_subprotocol(request.upgrade)
 
 
@@ -67,29 +67,29 @@ def receive(
     *,
     storage: Storage,
     contexts: ContextStore,
-    dispatch: Dispatch,
-    gateway: Gateway,
+    run_queue: RunQueue,
+    management_api: ManagementApi,
     verify: Verify,
     agents: Collection[str],
 ) -> Iterator[Reply]:
     """$default: one frame from a client; yields its answer. Raises ClientError, or Disconnect to end the connection.
 
-    `verify` checks a newer token; `gateway` is for what the user's other connections hear of it.
+    `verify` checks a newer token; `management_api` is for what the user's other connections hear of it.
     """
     parsed = frames.parse(request.body, limits=storage.limits)
     user = storage.for_user(request.principal)
     user.connections.require_authorized(request.connection_id)
     if isinstance(parsed.payload, protocol.SendMessage):
-        yield start_run(parsed.payload, request, user=user, dispatch=dispatch, agents=agents)
+        yield start_run(parsed.payload, request, user=user, run_queue=run_queue, agents=agents)
         return
-    asked = Asked(
+    asked = CommandContext(
         principal=request.principal,
         connection_id=request.connection_id,
         command_id=parsed.id or user.new_id(),
         user=user,
         contexts=contexts,
-        dispatch=dispatch,
-        gateway=gateway,
+        run_queue=run_queue,
+        management_api=management_api,
         verify=verify,
         limits=storage.limits,
     )
@@ -101,7 +101,7 @@ def start_run(
     request: SocketRequest,
     *,
     user: UserStorage,
-    dispatch: Dispatch,
+    run_queue: RunQueue,
     agents: Collection[str],
 ) -> Reply:
     """Accept a message once and queue its run. A retry finds the run it made, and queues it again if it still waits.
@@ -127,7 +127,7 @@ def start_run(
         return Reply(accepted)
     run = accepted.run
     if run.state == "accepted":
-        dispatch.send(RunRequest(request.principal.user, run.thread_id, run.run_id))
+        run_queue.send(RunRequest(request.principal.user, run.thread_id, run.run_id))
     return Reply(
         protocol.MessageAccepted(
             thread_id=run.thread_id,
@@ -144,8 +144,8 @@ async def execute(
     *,
     storage: Storage,
     contexts: ContextStore,
-    dispatch: Dispatch,
-    gateway: Gateway,
+    run_queue: RunQueue,
+    management_api: ManagementApi,
     agents: Mapping[str, Callable[[], Agent]],
     runtime: Runtime,
 ) -> None:
@@ -160,35 +160,37 @@ async def execute(
     )
 
     request = record.request
-    await _hide(record, runtime.limits.visibility_s, dispatch, runtime)
+    await _hide(record, runtime.limits.visibility_s, run_queue, runtime)
     if isinstance(request, Deletion):
         await thread_sweep.sweep(
-            record, request, storage=storage, contexts=contexts, dispatch=dispatch, runtime=runtime
+            record, request, storage=storage, contexts=contexts, run_queue=run_queue, runtime=runtime
         )
         return
     who = principal.of_queued(request.user)
     user = storage.for_user(who)
-    run = await _pending(request, user, gateway, runtime)
+    run = await _pending(request, user, management_api, runtime)
     if run is None:
         return
-    work = attempt.Work(
+    work = attempt.RunJob(
         run,
         record,
-        spent=await _place(run, record, user, dispatch, runtime),
+        spent=await _place(run, record, user, run_queue, runtime),
         user=user,
         contexts=contexts.for_user(who),
-        dispatch=dispatch,
-        gateway=gateway,
+        run_queue=run_queue,
+        management_api=management_api,
         agents=agents,
         runtime=runtime,
     )
     taken_at = runtime.clock()
-    lease, taken = await _lease(run, record, user, dispatch, runtime)
+    lease, taken = await _lease(run, record, user, run_queue, runtime)
     await attempt.attempt(work, lease, taken=taken, taken_at=taken_at)
     await runtime.offload(user.quotas.end, run.run_id)
 
 
-async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, runtime: Runtime) -> Run | None:
+async def _pending(
+    request: RunRequest, user: UserStorage, management_api: ManagementApi, runtime: Runtime
+) -> Run | None:
     """The run to be run, if one is: of a failed one's redriven copy it is another. Else what is left to do is done."""
     from agentsocket.worker import attempt
 
@@ -202,43 +204,43 @@ async def _pending(request: RunRequest, user: UserStorage, gateway: Gateway, run
     if deleted:
         await runtime.offload(user.erasure(run.thread_id).end_run, run.run_id)
     elif run.terminal:
-        await attempt.push_ending(run, user, gateway, runtime)
+        await attempt.push_ending(run, user, management_api, runtime)
     else:
         return run
     await runtime.offload(user.quotas.end, run.run_id)
     return None
 
 
-async def _place(run: Run, record: RunRecord, user: UserStorage, dispatch: Dispatch, runtime: Runtime) -> int:
+async def _place(run: Run, record: RunRecord, user: UserStorage, run_queue: RunQueue, runtime: Runtime) -> int:
     """Count the run among those under way; what the user has spent. Raises RunUnfinished where others have to end."""
     try:
         spent: int = await runtime.offload(user.quotas.begin, run)
     except TooManyRuns as crowded:
-        await _hide(record, runtime.limits.run_retry_s, dispatch, runtime)
+        await _hide(record, runtime.limits.run_retry_s, run_queue, runtime)
         raise RunUnfinished("it has to wait for the user's other runs") from crowded
     return spent
 
 
 async def _lease(
-    run: Run, record: RunRecord, user: UserStorage, dispatch: Dispatch, runtime: Runtime
-) -> tuple[Lease, Taken]:
+    run: Run, record: RunRecord, user: UserStorage, run_queue: RunQueue, runtime: Runtime
+) -> tuple[Lease, LeaseGrant]:
     """Become the writer of the run's thread. Raises RunUnfinished while another worker is."""
     from agentsocket.storage.thread_log import Lease
 
     lease = Lease(owner=user.new_id(), run_id=run.run_id, attempt=run.attempts + 1)
     try:
-        taken: Taken = await runtime.offload(user.log(run.thread_id).take_lease, lease)
+        taken: LeaseGrant = await runtime.offload(user.log(run.thread_id).take_lease, lease)
     except LeaseHeld as held:
-        await _hide(record, math.ceil(held.remaining_s), dispatch, runtime)
+        await _hide(record, math.ceil(held.remaining_s), run_queue, runtime)
         raise RunUnfinished("another worker is at it") from held
     if not taken.intact:
         await runtime.offload(user.threads.renew_epoch, run.thread_id)
     return lease, taken
 
 
-async def _hide(record: RunRecord, seconds: int, dispatch: Dispatch, runtime: Runtime) -> None:
+async def _hide(record: RunRecord, seconds: int, run_queue: RunQueue, runtime: Runtime) -> None:
     """Let the record return `seconds` from now. When that fails it returns later, by the queue's own time-out."""
     try:
-        await runtime.offload(dispatch.hide, record, seconds)
+        await runtime.offload(run_queue.set_visibility, record, seconds)
     except Unavailable:
         _logger.warning("visibility not set", extra={"thread_id": record.request.thread_id})

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from agentsocket.auth.jwks import Keys
-    from agentsocket.aws.control_queue import Schedule
-    from agentsocket.aws.management_api import Gateway
-    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.aws.control_queue import ControlQueue
+    from agentsocket.aws.management_api import ManagementApi
+    from agentsocket.aws.run_queue import RunQueue
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.contexts.redis_client import RedisServer
-    from agentsocket.control.connection_checks import Control
+    from agentsocket.control.connection_checks import ConnectionChecks
     from agentsocket.http_api.api import Api
     from agentsocket.inputs import Upgrade
     from agentsocket.principal import Principal
@@ -199,11 +199,11 @@ def _redis(at: RedisAddress) -> RedisServer:
 
 
 @_seam
-def dispatch(*, dead_letters: bool = False) -> Dispatch:
-    """The run queue, and for who may bury a run the dead-letter queue."""
-    from agentsocket.aws.run_queue import Dispatch
+def run_queue(*, dead_letters: bool = False) -> RunQueue:
+    """The run queue, and for who may dead-letter a run the dead-letter queue."""
+    from agentsocket.aws.run_queue import RunQueue
 
-    return Dispatch(
+    return RunQueue(
         _session().client("sqs", config=_config()),
         queue=settings.run_queue(),
         dead_letters=settings.dead_letter_queue() if dead_letters else "",
@@ -211,19 +211,25 @@ def dispatch(*, dead_letters: bool = False) -> Dispatch:
 
 
 @_seam
-def schedule(*, queue: str = "") -> Schedule:
+def control_queue(*, queue: str = "") -> ControlQueue:
     """The control queue, for what must be looked at later. `queue` as `table` for `storage`."""
-    from agentsocket.aws.control_queue import Schedule
+    from agentsocket.aws.control_queue import ControlQueue
 
-    return Schedule(_session().client("sqs", config=_config()), queue=queue or settings.control_queue())
+    return ControlQueue(_session().client("sqs", config=_config()), queue=queue or settings.control_queue())
 
 
 @functools.cache
-def control() -> Control:
+def control() -> ConnectionChecks:
     """What is due on quiet sockets."""
-    from agentsocket.control.connection_checks import Control
+    from agentsocket.control.connection_checks import ConnectionChecks
 
-    return Control(storage=storage(), schedule=schedule(), gateway=gateway(), limits=limits(), now=time.time)
+    return ConnectionChecks(
+        storage=storage(),
+        control_queue=control_queue(),
+        management_api=management_api(),
+        limits=limits(),
+        now=time.time,
+    )
 
 
 @functools.cache
@@ -234,8 +240,8 @@ def api() -> Api:
     return Api(
         storage=storage(),
         contexts=contexts(),
-        dispatch=dispatch(),
-        gateway=gateway(),
+        run_queue=run_queue(),
+        management_api=management_api(),
         verify=verify(),
         now=time.time,
     )
@@ -247,12 +253,12 @@ def origins() -> Collection[str]:
 
 
 @_seam
-def gateway() -> Gateway:
+def management_api() -> ManagementApi:
     """@connections. botocore finds the address in the environment; `settings` makes sure it is there."""
-    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.management_api import ManagementApi
 
     settings.management_endpoint()
-    return Gateway(_session().client("apigatewaymanagementapi", config=_config(max_connections=_THREADS)))
+    return ManagementApi(_session().client("apigatewaymanagementapi", config=_config(max_connections=_THREADS)))
 
 
 def agent_names() -> Collection[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 
-class Said(Struct, frozen=True):
+class HistoryMessage(Struct, frozen=True):
     """One earlier message of the thread; long ones are cut."""
 
     role: str
@@ -27,7 +27,7 @@ class Turn(Struct, frozen=True):
 
     run_id: str
     text: str
-    history: Sequence[Said] = ()
+    history: Sequence[HistoryMessage] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     remembered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

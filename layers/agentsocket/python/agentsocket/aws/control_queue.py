@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class Schedule:
+class ControlQueue:
     """The queue through a boto3 client; `queue` is its URL."""
 
     def __init__(self, client: SQSClient, *, queue: str) -> None:

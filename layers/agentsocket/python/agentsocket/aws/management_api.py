@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Delivery = Literal["delivered", "gone", "throttled"]
 
 
-class Gateway:
+class ManagementApi:
     """The management API through its boto3 client, which brings the address, the time-outs and its own retries."""
 
     def __init__(self, client: ApiGatewayManagementApiClient) -> None:
@@ -46,11 +46,11 @@ class Gateway:
         return "delivered"
 
 
-def dismiss(gateway: Gateway, connection_id: str, why: Disconnect, *, now: float) -> Delivery:
+def disconnect(management_api: ManagementApi, connection_id: str, why: Disconnect, *, now: float) -> Delivery:
     """Say why, then close the socket; `now` is in seconds. `throttled` means: it may be open still."""
     farewell = frames.frame(frames.farewell(why), frame_id=keys.ulid(now, os.urandom(10)), now=now)
-    said = gateway.post(connection_id, farewell.encode())
-    return gateway.close(connection_id) if said == "delivered" else said
+    said = management_api.post(connection_id, farewell.encode())
+    return management_api.close(connection_id) if said == "delivered" else said
 
 
 def _passing(error: ClientError) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class Dispatch:
+class RunQueue:
     """The queue through a boto3 client; addresses are queue URLs."""
 
     def __init__(self, client: SQSClient, *, queue: str, dead_letters: str = "") -> None:
@@ -26,7 +26,7 @@ class Dispatch:
         """Queue a run; the same run again within 5 minutes is queued once (its id deduplicates). Raises Unavailable."""
         self._send(self._queue, request, {"run_id": request.run_id}, deduplication=request.run_id)
 
-    def bury(self, request: RunRequest) -> None:
+    def dead_letter(self, request: RunRequest) -> None:
         """Copy a run that failed for good to the dead-letter queue; redriven, it is a retry. Raises Unavailable."""
         body = {"run_id": request.run_id, "retry": True}
         self._send(self._dead_letters, request, body, deduplication=f"{request.run_id}.retry")
@@ -36,7 +36,7 @@ class Dispatch:
         body = {"delete": deletion.command_id}
         self._send(self._queue, deletion, body, deduplication=f"{deletion.thread_id}.delete")
 
-    def hide(self, record: RunRecord, seconds: int) -> None:
+    def set_visibility(self, record: RunRecord, seconds: int) -> None:
         """Let the queue hand the record to nobody for `seconds` from now. Raises Unavailable."""
         try:
             self._client.change_message_visibility(

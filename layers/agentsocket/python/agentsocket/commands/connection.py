@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, Struct
 
 from agentsocket.auth.handshake import Verify
-from agentsocket.aws.management_api import Gateway, dismiss
+from agentsocket.aws.management_api import ManagementApi, disconnect
 from agentsocket.commands import health
 from agentsocket.commands.replay import resume
 from agentsocket.errors import BadRequest, Disconnect, Forbidden, NotFound, TokenRejected, Unauthorized
@@ -19,7 +19,7 @@ from agentsocket.protocol import messages as protocol
 from agentsocket.protocol.frames import Reply, failure
 
 if TYPE_CHECKING:
-    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.aws.run_queue import RunQueue
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.storage.user import UserStorage
 
@@ -28,7 +28,7 @@ _TELLING_S = 5  # whoever asked waits for that: what others then have not heard,
 _TOKEN = "payload.token"  # noqa: S105 (a field's name)
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class CommandContext(Struct, frozen=True, kw_only=True):
     """What a command comes with: who asks, over which connection, and the seams that answers are made with.
 
     `connection_id` is empty over HTTP, where the token has been checked with the request (`api.py`). `command_id`
@@ -40,8 +40,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     command_id: str
     user: UserStorage
     contexts: ContextStore
-    dispatch: Dispatch
-    gateway: Gateway
+    run_queue: RunQueue
+    management_api: ManagementApi
     verify: Verify
     limits: Limits
 
@@ -58,13 +58,13 @@ class Asked(Struct, frozen=True, kw_only=True):
             self.user.threads.get(thread_id)
 
 
-def hello(command: protocol.Hello, asked: Asked) -> Iterator[Reply]:
+def hello(command: protocol.Hello, asked: CommandContext) -> Iterator[Reply]:
     """The connection is live from here on, others may have to go; then what it missed, by thread, 1 MB in all."""
     user, connection_id, limits = asked.user, asked.connection_id, asked.limits
     device = f"{command.client.name} {command.client.version}".strip()
     connection, surplus = user.connections.go_live(connection_id, device=device)
     for other in surplus:
-        if dismiss(asked.gateway, other.connection_id, _CROWDED, now=user.now()) != "throttled":
+        if disconnect(asked.management_api, other.connection_id, _CROWDED, now=user.now()) != "throttled":
             user.connections.forget(other.connection_id)
     yield Reply(
         protocol.Welcome(
@@ -88,7 +88,7 @@ def hello(command: protocol.Hello, asked: Asked) -> Iterator[Reply]:
             yield Reply(failure(error))
 
 
-def refresh_token(command: protocol.RefreshToken, asked: Asked) -> Iterator[Reply]:
+def refresh_token(command: protocol.RefreshToken, asked: CommandContext) -> Iterator[Reply]:
     """The connection goes on under a newer token of the same user. Raises Unauthorized, Forbidden or BadRequest."""
     who = asked.principal
     try:
@@ -107,7 +107,7 @@ def refresh_token(command: protocol.RefreshToken, asked: Asked) -> Iterator[Repl
     yield Reply(protocol.TokenRefreshed(expires_at=newer.expires_at))
 
 
-def stop_agent(command: protocol.StopAgent, asked: Asked) -> Iterator[Reply]:
+def stop_agent(command: protocol.StopAgent, asked: CommandContext) -> Iterator[Reply]:
     """Stop a run of the user's, be it under way, waiting, or not even accepted yet."""
     if (command.run_id is UNSET) == (command.message_id is UNSET):
         raise BadRequest("name the run by run_id or by message_id", field="payload.run_id")
@@ -117,21 +117,21 @@ def stop_agent(command: protocol.StopAgent, asked: Asked) -> Iterator[Reply]:
     yield Reply(protocol.StopAccepted(run_id=run_id))
 
 
-def tell_others(news: protocol.Payload, asked: Asked) -> None:
+def tell_others(news: protocol.Payload, asked: CommandContext) -> None:
     """The user's other connections hear of it, as far as they can be reached."""
-    tell(news, user=asked.user, gateway=asked.gateway, but=asked.connection_id)
+    tell(news, user=asked.user, management_api=asked.management_api, but=asked.connection_id)
 
 
-def tell(news: protocol.Payload, *, user: UserStorage, gateway: Gateway, but: str = "") -> None:
+def tell(news: protocol.Payload, *, user: UserStorage, management_api: ManagementApi, but: str = "") -> None:
     """The user's connections hear of it, as far as they can be reached in time; not the one named by `but`."""
     frame = frames.frame(news, frame_id=user.new_id(), now=user.now()).encode()
     enough = user.now() + _TELLING_S
     for connection in user.connections.listening():
         if connection.connection_id != but and user.now() < enough:
-            gateway.post(connection.connection_id, frame)
+            management_api.post(connection.connection_id, frame)
 
 
-def subscribe(command: protocol.Subscribe, asked: Asked) -> Iterator[Reply]:
+def subscribe(command: protocol.Subscribe, asked: CommandContext) -> Iterator[Reply]:
     """Follow a thread; `since` brings what came after it, no `since` a snapshot."""
     since = None if command.since is UNSET else command.since
     limits = asked.limits
@@ -140,19 +140,19 @@ def subscribe(command: protocol.Subscribe, asked: Asked) -> Iterator[Reply]:
     )
 
 
-def unsubscribe(command: protocol.Unsubscribe, asked: Asked) -> Iterator[Reply]:
+def unsubscribe(command: protocol.Unsubscribe, asked: CommandContext) -> Iterator[Reply]:
     """Stop following a thread of the user's own."""
     asked.user.threads.get(command.thread_id)
     asked.user.connections.unsubscribe(asked.connection_id, command.thread_id)
     yield Reply(protocol.Unsubscribed(thread_id=command.thread_id))
 
 
-def get_health(_command: protocol.GetHealth, asked: Asked) -> Iterator[Reply]:
+def get_health(_command: protocol.GetHealth, asked: CommandContext) -> Iterator[Reply]:
     """Whether the service is well."""
     looks = {"table": asked.user.reachable, "contexts": asked.contexts.state}
     yield Reply(health.check(looks, now=asked.user.now))
 
 
-def ping(_command: protocol.Ping, _asked: Asked) -> Iterator[Reply]:
+def ping(_command: protocol.Ping, _asked: CommandContext) -> Iterator[Reply]:
     """Keeps the connection from idling: nothing is read or written."""
     yield Reply(protocol.Pong())

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from agentsocket.commands.connection import Asked, tell_others
+from agentsocket.commands.connection import CommandContext, tell_others
 from agentsocket.contexts.contract import Context, Contexts, UserContexts, change
 from agentsocket.protocol import messages as protocol
 from agentsocket.protocol.frames import Reply
@@ -19,14 +19,14 @@ from agentsocket.protocol.frames import Reply
 OF_THREAD, OF_CLIENTS = "thread.", "user."
 
 
-def get_context(command: protocol.GetContext, asked: Asked) -> Iterator[Reply]:
+def get_context(command: protocol.GetContext, asked: CommandContext) -> Iterator[Reply]:
     """What is remembered under a name: an empty object of version 0 where nothing is."""
     asked.admit()
     own = asked.contexts.for_user(asked.principal).own
     yield Reply(notice(own.load(command.name)))
 
 
-def update_context(command: protocol.UpdateContext, asked: Asked) -> Iterator[Reply]:
+def update_context(command: protocol.UpdateContext, asked: CommandContext) -> Iterator[Reply]:
     """Change what is remembered; the other connections hear of it. Raises VersionConflict, TooLarge or BadRequest."""
     asked.admit()
     own = asked.contexts.for_user(asked.principal).own

@@ -10,12 +10,12 @@ from msgspec import UNSET
 
 from agentsocket.commands import connection, threads
 from agentsocket.commands import contexts as context_commands
-from agentsocket.commands.connection import Asked
+from agentsocket.commands.connection import CommandContext
 from agentsocket.limits import Limits
 from agentsocket.protocol import messages as protocol
 from agentsocket.protocol.frames import Reply
 
-ANSWERS: dict[type[protocol.Payload], Callable[[Any, Asked], Iterator[Reply]]] = {
+ANSWERS: dict[type[protocol.Payload], Callable[[Any, CommandContext], Iterator[Reply]]] = {
     protocol.Hello: connection.hello,
     protocol.StopAgent: connection.stop_agent,
     protocol.Subscribe: connection.subscribe,
@@ -38,7 +38,7 @@ _REPLAYING = (protocol.Subscribe, protocol.SwitchThread)
 _LINES_OF_A_COMMAND = 10  # a line of a transcript is read whole, up to 24 KB of it
 
 
-def answer(command: protocol.Payload, asked: Asked) -> Iterator[Reply]:
+def answer(command: protocol.Payload, asked: CommandContext) -> Iterator[Reply]:
     """Carry out a command. Raises RateLimited when the user's bucket is empty, and what the command's function does."""
     asked.user.quotas.spend(cost(command, asked.limits))
     yield from ANSWERS[type(command)](command, asked)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import UNSET
 
-from agentsocket.commands.connection import Asked, tell_others
+from agentsocket.commands.connection import CommandContext, tell_others
 from agentsocket.commands.replay import resume, shown
 from agentsocket.errors import BadRequest
 from agentsocket.inputs import Deletion
@@ -18,7 +18,7 @@ from agentsocket.storage import keys
 from agentsocket.storage.rows import ThreadSummary
 
 
-def create_thread(command: protocol.CreateThread, asked: Asked) -> Iterator[Reply]:
+def create_thread(command: protocol.CreateThread, asked: CommandContext) -> Iterator[Reply]:
     """Begin a thread, once per command id. The other connections hear of it when it is new."""
     asked.admit()
     thread, fresh = asked.user.threads.create(asked.command_id, title=command.title, metadata=command.metadata)
@@ -28,7 +28,7 @@ def create_thread(command: protocol.CreateThread, asked: Asked) -> Iterator[Repl
     yield Reply(created)
 
 
-def rename_thread(command: protocol.RenameThread, asked: Asked) -> Iterator[Reply]:
+def rename_thread(command: protocol.RenameThread, asked: CommandContext) -> Iterator[Reply]:
     """Give a thread of the user's another title. Raises NotFound."""
     asked.admit()
     asked.user.threads.rename(command.thread_id, command.title)
@@ -37,19 +37,19 @@ def rename_thread(command: protocol.RenameThread, asked: Asked) -> Iterator[Repl
     yield Reply(renamed)
 
 
-def delete_thread(command: protocol.DeleteThread, asked: Asked) -> Iterator[Reply]:
+def delete_thread(command: protocol.DeleteThread, asked: CommandContext) -> Iterator[Reply]:
     """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, whoever dies now."""
     asked.admit()
     erasure = asked.user.erasure(command.thread_id, by=asked.command_id)
     erasure.require()
-    asked.dispatch.delete(Deletion(asked.principal.user, command.thread_id, asked.command_id))
+    asked.run_queue.delete(Deletion(asked.principal.user, command.thread_id, asked.command_id))
     erasure.hide()
     deleted = protocol.ThreadDeleted(thread_id=command.thread_id)
     tell_others(deleted, asked)
     yield Reply(deleted)
 
 
-def list_threads(command: protocol.ListThreads, asked: Asked) -> Iterator[Reply]:
+def list_threads(command: protocol.ListThreads, asked: CommandContext) -> Iterator[Reply]:
     """A page of the user's threads, as many as fit a frame. Raises BadRequest for a cursor that is none."""
     asked.admit()
     limit = min(command.limit, asked.limits.max_page)
@@ -64,7 +64,7 @@ def list_threads(command: protocol.ListThreads, asked: Asked) -> Iterator[Reply]
     yield Reply(protocol.ThreadList(threads=lines, cursor=cursor or UNSET))
 
 
-def get_thread_history(command: protocol.GetThreadHistory, asked: Asked) -> Iterator[Reply]:
+def get_thread_history(command: protocol.GetThreadHistory, asked: CommandContext) -> Iterator[Reply]:
     """A page of a thread's transcript, as many messages as fit a frame. New ones shift nothing: a cursor is a seq.
 
     Raises NotFound, or BadRequest for a cursor that is none.
@@ -79,7 +79,7 @@ def get_thread_history(command: protocol.GetThreadHistory, asked: Asked) -> Iter
     yield Reply(protocol.ThreadHistory(messages=lines, cursor=cursor), command.thread_id)
 
 
-def get_content(command: protocol.GetContent, asked: Asked) -> Iterator[Reply]:
+def get_content(command: protocol.GetContent, asked: CommandContext) -> Iterator[Reply]:
     """A page of the text of a message in a thread of the user's own."""
     asked.enter(command.thread_id)
     page = asked.user.log(command.thread_id).contents.page(command.message_id, command.offset)
@@ -93,7 +93,7 @@ def get_content(command: protocol.GetContent, asked: Asked) -> Iterator[Reply]:
     yield Reply(payload, command.thread_id)
 
 
-def switch_thread(command: protocol.SwitchThread, asked: Asked) -> Iterator[Reply]:
+def switch_thread(command: protocol.SwitchThread, asked: CommandContext) -> Iterator[Reply]:
     """Follow this thread and no other; then what was missed of it, as `subscribe` has it."""
     since = None if command.since is UNSET else command.since
     replies = resume(

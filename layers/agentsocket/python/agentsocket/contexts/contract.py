@@ -157,7 +157,7 @@ def no_thread() -> NotFound:
     return NotFound("no such thread", field="payload.thread_id")
 
 
-class Kept(Struct, frozen=True):
+class StoredContext(Struct, frozen=True):
     """A context as it is stored: JSON text, and when it ends in seconds, 0 for never."""
 
     text: str

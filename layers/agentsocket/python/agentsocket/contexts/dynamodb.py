@@ -11,7 +11,7 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from agentsocket.contexts import contract
-from agentsocket.contexts.contract import Context, Kept, State
+from agentsocket.contexts.contract import Context, State, StoredContext
 from agentsocket.errors import ConditionFailed, TransactionCancelled, Unavailable
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
@@ -91,13 +91,13 @@ class Rows:
         text = contract.prepared(name, value, lifetime_s, limits=self._limits)
         return Context(name, value, self.keep(name, text, version=version, lifetime_s=lifetime_s).version)
 
-    def find(self, name: str) -> Kept | None:
+    def find(self, name: str) -> StoredContext | None:
         """The context as it is stored."""
         contract.require_name(name)
         row = self._table.get(keys.context(self._partition, name))
         return _kept(row) if row else None
 
-    def keep(self, name: str, text: str, *, version: int, lifetime_s: int | None) -> Kept:
+    def keep(self, name: str, text: str, *, version: int, lifetime_s: int | None) -> StoredContext:
         """Save a context that was `prepared`."""
         now = self._table.now()
         row: Item = {
@@ -217,8 +217,8 @@ class Rows:
         return int(self._table.now())
 
 
-def _kept(row: Item) -> Kept:
-    return Kept(row["value"], row["version"], row.get("expires_at", 0))
+def _kept(row: Item) -> StoredContext:
+    return StoredContext(row["value"], row["version"], row.get("expires_at", 0))
 
 
 def _is_mine(found: Item | None, row: Item) -> bool:

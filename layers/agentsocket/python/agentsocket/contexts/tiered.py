@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from agentsocket import circuit_breaker
 from agentsocket.contexts import contract
-from agentsocket.contexts.contract import Context, Kept, State
+from agentsocket.contexts.contract import Context, State, StoredContext
 from agentsocket.contexts.dynamodb import Rows, TableContexts, UserTableContexts
 from agentsocket.contexts.redis_client import RedisServer, Script
 from agentsocket.errors import Unavailable, VersionConflict
@@ -152,7 +152,7 @@ class _Contexts:
         if found is None:
             self._front.drop([self._key(name)])
 
-    def _read(self, name: str) -> Kept | None:
+    def _read(self, name: str) -> StoredContext | None:
         began = self._front.now()
         kept = self._rows.find(name)
         if kept:
@@ -176,7 +176,7 @@ class _Front:
         self._lock = threading.Lock()
         self._doubted_until = 0.0
 
-    def look(self, key: str) -> Kept | None:
+    def look(self, key: str) -> StoredContext | None:
         """What Redis has there, unless that has expired or cannot be believed."""
         if self.now() < self._doubted_until:
             return None
@@ -185,12 +185,12 @@ class _Front:
             return None
         try:
             version, expires_at, text = record.split(b" ", 2)
-            kept = Kept(text.decode(), int(version), int(expires_at))
+            kept = StoredContext(text.decode(), int(version), int(expires_at))
         except ValueError:  # not ours
             return None
         return None if 0 < kept.expires_at <= self._expiry() else kept
 
-    def offer(self, key: str, gone: list[str], kept: Kept, began: float) -> None:
+    def offer(self, key: str, gone: list[str], kept: StoredContext, began: float) -> None:
         """Have Redis take a context that was read or written since `began`, unless it has a newer one."""
         record = f"{kept.version} {kept.expires_at} {kept.text}"
         lifetime = self.limits.context_cache_s * 1000

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from agentsocket import principal
-from agentsocket.aws.control_queue import Schedule
-from agentsocket.aws.management_api import Gateway, dismiss
+from agentsocket.aws.control_queue import ControlQueue
+from agentsocket.aws.management_api import ManagementApi, disconnect
 from agentsocket.control import deadlines
 from agentsocket.errors import Disconnect, Unavailable
 from agentsocket.inputs import Check, Revocation
@@ -24,13 +24,21 @@ from agentsocket.storage.table import Clock
 from agentsocket.storage.user import Storage, UserStorage
 
 
-class Control:
+class ConnectionChecks:
     """Carries out what the control queue brings. Safe to repeat; raises Unavailable when an order must come again."""
 
-    def __init__(self, *, storage: Storage, schedule: Schedule, gateway: Gateway, limits: Limits, now: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        control_queue: ControlQueue,
+        management_api: ManagementApi,
+        limits: Limits,
+        now: Clock,
+    ) -> None:
         self._storage = storage
-        self._schedule = schedule
-        self._gateway = gateway
+        self._control_queue = control_queue
+        self._management_api = management_api
         self._limits = limits
         self._now = now
 
@@ -76,12 +84,12 @@ class Control:
                 self._notify(connection)
         if again_at:
             following = Check(who.user, connection.connection_id, connection.checks + 1)
-            self._schedule.check(following, delay_s=deadlines.delay_s(again_at, self._now(), self._limits))
+            self._control_queue.check(following, delay_s=deadlines.delay_s(again_at, self._now(), self._limits))
             user.connections.count_check(connection.connection_id, following.number)
 
     def _end(self, user: UserStorage, connection: Connection, why: Disconnect) -> deadlines.Moment | None:
         """Say why, close, forget. Returns when to try again if that is not possible now."""
-        delivery = dismiss(self._gateway, connection.connection_id, why, now=self._now())
+        delivery = disconnect(self._management_api, connection.connection_id, why, now=self._now())
         being_opened = not connection.live and self._now() < connection.opened_at + self._limits.handshake_s
         if delivery == "throttled" or (delivery == "gone" and being_opened):
             # Nothing reaches a socket before its $connect has returned; forgotten now, it would stay open unwatched.
@@ -93,4 +101,4 @@ class Control:
         now = self._now()
         notice = protocol.TokenExpiring(expires_at=connection.token_exp)
         frame = frames.frame(notice, frame_id=keys.ulid(now, os.urandom(10)), now=now)
-        self._gateway.post(connection.connection_id, frame.encode())
+        self._management_api.post(connection.connection_id, frame.encode())

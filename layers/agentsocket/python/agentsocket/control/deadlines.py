@@ -17,7 +17,7 @@ from agentsocket.storage.rows import Connection
 Moment = float
 
 
-class Due(Struct, frozen=True):
+class ConnectionAction(Struct, frozen=True):
     """`ends`: why the socket must close; `expiring`: its client is to be told to refresh; `again_at`: the next look."""
 
     ends: Disconnect | None = None
@@ -35,26 +35,28 @@ def expired() -> Disconnect:
     return Disconnect("token_expired", "the token has expired: reconnect with a new one", reconnect=True)
 
 
-def of(connection: Connection, *, is_revoked: bool, now: Moment, limits: Limits) -> Due:
+def of(connection: Connection, *, is_revoked: bool, now: Moment, limits: Limits) -> ConnectionAction:
     """What to do about a connection now."""
     expires = connection.token_exp + limits.token_grace_s
     too_old = connection.opened_at + limits.connection_age_s
     too_late = connection.opened_at + limits.handshake_s
     if is_revoked:
-        return Due(ends=revoked())
+        return ConnectionAction(ends=revoked())
     if now > expires:
-        return Due(ends=expired())
+        return ConnectionAction(ends=expired())
     if now >= too_old:
-        return Due(ends=Disconnect("connection_age", "connections end after two hours: reconnect", reconnect=True))
+        return ConnectionAction(
+            ends=Disconnect("connection_age", "connections end after two hours: reconnect", reconnect=True)
+        )
     if not connection.live and now >= too_late:
-        return Due(ends=Disconnect("bad_request", "no hello came in time", reconnect=False))
+        return ConnectionAction(ends=Disconnect("bad_request", "no hello came in time", reconnect=False))
     notice = connection.token_exp - limits.expiring_notice_s
     ahead: list[Moment] = [expires + 1, too_old, *([] if connection.live else [too_late])]
     if now < notice:
         ahead.append(notice)
     elif not connection.live:
         ahead.append(now + limits.recheck_s)  # nothing can be said to it before its hello
-    return Due(expiring=connection.live and now >= notice, again_at=min(ahead))
+    return ConnectionAction(expiring=connection.live and now >= notice, again_at=min(ahead))
 
 
 def delay_s(again_at: Moment, now: Moment, limits: Limits) -> int:

@@ -17,7 +17,7 @@ from agentsocket.errors import AgentSocketError, LeaseHeld, LeaseLost
 from agentsocket.storage.thread_log import Lease
 
 if TYPE_CHECKING:
-    from agentsocket.aws.control_queue import Schedule
+    from agentsocket.aws.control_queue import ControlQueue
     from agentsocket.contexts.contract import ContextStore, UserContexts
     from agentsocket.storage.user import Storage, UserStorage
 
@@ -32,7 +32,7 @@ class Unknown(AgentSocketError):
 
 
 class Forgetting(Struct, frozen=True, kw_only=True):
-    """What erasing takes. `schedule` reaches who closes the user's sockets; None: they end by themselves.
+    """What erasing takes. `control_queue` reaches who closes the user's sockets; None: they end by themselves.
 
     `wait_s` is how long a command or run that was under way may go on: longer than a function's time-out. `say` hears
     of each step.
@@ -40,7 +40,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
 
     storage: Storage
     contexts: ContextStore
-    schedule: Schedule | None
+    control_queue: ControlQueue | None
     sleep: Callable[[float], None]
     say: Say
     wait_s: float
@@ -74,8 +74,8 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         leeway_s = self.storage.limits.token_leeway_s
         not_before = int(user.now()) + leeway_s
         user.leaving.refuse(not_before=not_before)
-        if self.schedule:
-            self.schedule.revoke(issuer, subject, not_before=not_before)
+        if self.control_queue:
+            self.control_queue.revoke(issuer, subject, not_before=not_before)
         self.say(f"tokens issued within {leeway_s} s from now, or before, are refused")
 
     def _remove(self, user: UserStorage, contexts: UserContexts, *, live: bool) -> None:

@@ -29,7 +29,7 @@ from agentsocket.inputs import (
 from agentsocket.principal import Principal
 
 if TYPE_CHECKING:
-    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.management_api import ManagementApi
     from agentsocket.handlers.responses import Step
     from agentsocket.http_api.api import Api
 
@@ -107,13 +107,13 @@ def disconnect(step: Callable[[SocketRequest], None]) -> Handler:
     return _route("DISCONNECT", close_socket, otherwise=lambda _event: {"statusCode": 500})
 
 
-def websocket(gateway: Gateway) -> Callable[[Step], Handler]:
+def websocket(management_api: ManagementApi) -> Callable[[Step], Handler]:
     """$default: a client's frame; the answer rides the route response or is posted."""
     from agentsocket.handlers import responses
 
     def decorate(step: Step) -> Handler:
         def answer(event: Event) -> Answer:
-            return _with_body(responses.respond(step, _socket_request(event), gateway, now=time.time))
+            return _with_body(responses.respond(step, _socket_request(event), management_api, now=time.time))
 
         def apologize(event: Event) -> Answer:
             return _with_body(responses.internal(_socket_request(event), now=time.time))

@@ -7,31 +7,31 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from agentsocket.errors import ClientError, Disconnect, Internal, Unavailable
+from agentsocket.errors import CommandError, Disconnect, Internal, Unavailable
 from agentsocket.inputs import SocketRequest
 from agentsocket.protocol import frames
 from agentsocket.protocol.frames import Reply
 from agentsocket.storage import keys
 
 if TYPE_CHECKING:
-    from agentsocket.aws.management_api import Gateway
+    from agentsocket.aws.management_api import ManagementApi
     from agentsocket.storage.table import Clock
 
 Step = Callable[[SocketRequest], Iterable[Reply]]
 
 
-def respond(step: Step, request: SocketRequest, gateway: Gateway, *, now: Clock) -> bytes | None:
+def respond(step: Step, request: SocketRequest, management_api: ManagementApi, *, now: Clock) -> bytes | None:
     """Carry out a command. Returns the frame for the route response, or None when frames were posted instead.
 
     Nothing is promised about the order of posts and a route response, so it is never both, but for an error at the end.
     """
     try:
-        return _deliver((_encode(reply, request, now) for reply in step(request)), request, gateway)
-    except ClientError as error:
+        return _deliver((_encode(reply, request, now) for reply in step(request)), request, management_api)
+    except CommandError as error:
         return _encode(Reply(frames.failure(error)), request, now)
     except Disconnect as ending:
-        gateway.post(request.connection_id, _encode(Reply(frames.farewell(ending)), request, now))
-        gateway.close(request.connection_id)
+        management_api.post(request.connection_id, _encode(Reply(frames.farewell(ending)), request, now))
+        management_api.close(request.connection_id)
         return None
 
 
@@ -40,13 +40,13 @@ def internal(request: SocketRequest, *, now: Clock) -> bytes:
     return _encode(Reply(frames.failure(Internal("something went wrong on our side: try again"))), request, now)
 
 
-def _deliver(encoded: Iterator[bytes], request: SocketRequest, gateway: Gateway) -> bytes | None:
+def _deliver(encoded: Iterator[bytes], request: SocketRequest, management_api: ManagementApi) -> bytes | None:
     first, second = next(encoded, None), next(encoded, None)
     if first is None or second is None:
         return first
     # Lazily: what a step does after its last frame happens after that frame was posted.
     for frame in chain((first, second), encoded):
-        delivery = gateway.post(request.connection_id, frame)
+        delivery = management_api.post(request.connection_id, frame)
         if delivery == "throttled":
             raise Unavailable("the answer could not be delivered whole: ask again")
         if delivery == "gone":

@@ -14,8 +14,8 @@ import msgspec
 
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import health, registry
-from agentsocket.commands.connection import Asked
-from agentsocket.errors import BadRequest, ClientError, Internal, NotFound, NoToken, TokenRejected, TooLarge
+from agentsocket.commands.connection import CommandContext
+from agentsocket.errors import BadRequest, CommandError, Internal, NotFound, NoToken, TokenRejected, TooLarge
 from agentsocket.http_api import openapi
 from agentsocket.http_api.routes import HEALTH, IDEMPOTENCY_KEY, Failure, Route
 from agentsocket.inputs import HttpAnswer, HttpRequest
@@ -24,8 +24,8 @@ from agentsocket.protocol import messages as protocol
 from agentsocket.protocol.messages import ErrorNotice, Payload
 
 if TYPE_CHECKING:
-    from agentsocket.aws.management_api import Gateway
-    from agentsocket.aws.run_queue import Dispatch
+    from agentsocket.aws.management_api import ManagementApi
+    from agentsocket.aws.run_queue import RunQueue
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.storage.table import Clock
     from agentsocket.storage.user import Storage
@@ -42,22 +42,22 @@ _STATUS = {
 
 
 class Api:
-    """What the routes do. `verify` checks an access token; `gateway` is for what the user's sockets hear of it."""
+    """What the routes do. `verify` checks an access token; `management_api` notifies the user's connections."""
 
     def __init__(
         self,
         *,
         storage: Storage,
         contexts: ContextStore,
-        dispatch: Dispatch,
-        gateway: Gateway,
+        run_queue: RunQueue,
+        management_api: ManagementApi,
         verify: Verify,
         now: Clock,
     ) -> None:
         self._storage = storage
         self._contexts = contexts
-        self._dispatch = dispatch
-        self._gateway = gateway
+        self._run_queue = run_queue
+        self._management_api = management_api
         self._verify = verify
         self._limits = storage.limits
         self._now = now
@@ -67,7 +67,7 @@ class Api:
         return HttpAnswer(200, openapi.document())
 
     def answer(self, route: Route, request: HttpRequest) -> HttpAnswer:
-        """Carry out a request. Raises NoToken, TokenRejected or ClientError: see `refusal`."""
+        """Carry out a request. Raises NoToken, TokenRejected or CommandError: see `refusal`."""
         if route is HEALTH:
             found = health.check({"table": self._storage.reachable, "contexts": self._contexts.state}, now=self._now)
             return HttpAnswer(503 if found.status == "down" else 200, found)
@@ -75,19 +75,19 @@ class Api:
         [reply] = registry.answer(self._command(route, request), asked)
         return HttpAnswer(route.status, reply.payload)
 
-    def _asked(self, request: HttpRequest) -> Asked:
+    def _asked(self, request: HttpRequest) -> CommandContext:
         """Who asks, with a token that is in force: one read."""
         who = self._verify(_bearer(request))
         user = self._storage.for_user(who)
         user.connections.require_token()
-        return Asked(
+        return CommandContext(
             principal=who,
             connection_id="",
             command_id=_key(request) or user.new_id(),
             user=user,
             contexts=self._contexts,
-            dispatch=self._dispatch,
-            gateway=self._gateway,
+            run_queue=self._run_queue,
+            management_api=self._management_api,
             verify=self._verify,
             limits=self._limits,
         )
@@ -117,7 +117,7 @@ class Api:
         return found
 
 
-def refusal(error: NoToken | TokenRejected | ClientError) -> HttpAnswer:
+def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
     """What a client hears of an error."""
     match error:
         case NoToken():

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
-from agentsocket.errors import BadRequest, ClientError, NoToken, TokenRejected
+from agentsocket.errors import BadRequest, CommandError, NoToken, TokenRejected
 from agentsocket.http_api import api as http_api
 from agentsocket.http_api import cors, routes
 from agentsocket.http_api.api import Api
@@ -36,7 +36,7 @@ def resolver(api: Api, *, origins: Collection[str]) -> APIGatewayHttpResolver:
         others = sorted(set(_METHODS) - set(methods))
         found.route(_rule(path), method=others)(_refusing(methods, origins, found))
     found.not_found(lambda _error: response(http_api.nothing()))
-    refused = [NoToken, TokenRejected, ClientError]
+    refused = [NoToken, TokenRejected, CommandError]
     found.exception_handler(refused)(lambda error: response(http_api.refusal(error)))
     found.exception_handler(Exception)(_hand_on)
     return found

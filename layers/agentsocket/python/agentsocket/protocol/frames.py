@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from agentsocket import encoded_text
-from agentsocket.errors import BadRequest, ClientError, Disconnect, TooLarge, UnknownType
+from agentsocket.errors import BadRequest, CommandError, Disconnect, TooLarge, UnknownType
 from agentsocket.limits import Limits
 from agentsocket.protocol import messages as protocol
 from agentsocket.protocol import strict_json
@@ -74,7 +74,7 @@ def frame(
     return Frame(_TYPE_OF[type(payload)], payload, frame_id, int(now * 1000), reply_to, thread_id, run_id, seq)
 
 
-def failure(error: ClientError) -> protocol.ErrorNotice:
+def failure(error: CommandError) -> protocol.ErrorNotice:
     """What a client is told of an error."""
     return protocol.ErrorNotice(
         code=error.code,

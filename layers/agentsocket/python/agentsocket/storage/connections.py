@@ -17,7 +17,7 @@ from agentsocket.errors import BadRequest, ConditionFailed, Disconnect, TokenRej
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.storage import keys
-from agentsocket.storage.rows import Connection, Live, Revocations
+from agentsocket.storage.rows import Connection, Revocations, UserActivity
 from agentsocket.storage.table import ABSENT, PRESENT, Item, Path, Table, delete, put, update
 
 _DEGRADED = "degraded"
@@ -123,9 +123,9 @@ class Connections:
         """Stop following a thread; not having followed it is no error."""
         self._update(connection_id, {}, removes=[("subscriptions", thread_id)])
 
-    def live(self) -> Live:
+    def live(self) -> UserActivity:
         """What goes on for the user just now: every row of it, read consistently."""
-        return Live.of(self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.LIVE)))
+        return UserActivity.of(self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.LIVE)))
 
     def listening(self) -> list[Connection]:
         """Who may be told something just now."""

@@ -67,7 +67,7 @@ class Part(Struct, frozen=True):
         return _short("\x00".join((message.thread_id or "", message.agent, message.context, str(self.parts))))
 
 
-class Arrival(Struct, frozen=True):
+class PartResult(Struct, frozen=True):
     """What a part has led to: the `missing` ones, or the whole `message`, or its `run`, accepted before."""
 
     missing: tuple[int, ...] = ()
@@ -84,7 +84,7 @@ class Uploads:
         self._connections = connections
         self._limits = limits
 
-    def add(self, part: Part) -> Arrival:
+    def add(self, part: Part) -> PartResult:
         """Keep a part, unless it is kept already. Safe to repeat.
 
         Raises IdempotencyConflict when it contradicts what came before, TooLarge, Busy when too many messages are
@@ -98,14 +98,14 @@ class Uploads:
             if run is not None:
                 if part.message.message_id in (row or {}).get("open", {}):
                     self.close(part.message.message_id)
-                return Arrival(run=run)
+                return PartResult(run=run)
             upload = self._opened(part, row)
             self._require_room(part, size, upload)
             self._keep(part, upload)
             here = self._note(part, size, upload)
             if here is not None:
                 missing = tuple(number for number in range(1, part.parts + 1) if str(number) not in here)
-                return Arrival(missing=missing) if missing else self._joined(part, upload)
+                return PartResult(missing=missing) if missing else self._joined(part, upload)
         raise Unavailable("this message is being sent more than once just now: send the part again")
 
     def close(self, message_id: str) -> None:
@@ -206,20 +206,20 @@ class Uploads:
         here: Mapping[str, int] = row["open"][part.message.message_id]["parts"]
         return here
 
-    def _joined(self, part: Part, upload: Item) -> Arrival:
+    def _joined(self, part: Part, upload: Item) -> PartResult:
         """The whole message, or what is missing of it when its rows have just expired."""
         message_id, numbers = part.message.message_id, range(1, part.parts + 1)
         rows = self._table.get_many(*(keys.part(self._user, message_id, number) for number in numbers))
         found = [row for row in rows if row is not None and row["upload"] == upload["id"]]
         if len(found) < part.parts:
             here = {int(row["SK"].rpartition("#")[2]) for row in found}
-            return Arrival(missing=tuple(sorted(set(numbers) - here)))
+            return PartResult(missing=tuple(sorted(set(numbers) - here)))
         content = "".join(row["content"] for row in found)
         if len(content.encode()) > self._limits.max_content_bytes:
             self.close(message_id)
             raise self._too_large()
         digests = tuple(row["digest"] for row in found)
-        return Arrival(message=replace(part.message, content=content, part_digests=digests))
+        return PartResult(message=replace(part.message, content=content, part_digests=digests))
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"a message may have {self._limits.max_content_bytes} bytes", field="payload.content")

@@ -88,7 +88,7 @@ class Running(Struct, frozen=True):
         return cls(item["thread_id"], item["connection_id"])
 
 
-class Live(Struct, frozen=True):
+class UserActivity(Struct, frozen=True):
     """What goes on just now for a user: their sockets and runs, which tokens are dead, what is to stop.
 
     `stops` are runs that somebody wants ended, `deleted` are threads that have just been deleted.
@@ -101,7 +101,7 @@ class Live(Struct, frozen=True):
     deleted: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, items: Iterable[Item]) -> Live:
+    def of(cls, items: Iterable[Item]) -> UserActivity:
         found = list(items)
         connections = [Connection.of(item) for item in found if item["SK"].startswith(keys.CONNECTION)]
         running = [Running.of(item) for item in found if item["SK"].startswith(keys.RUNNING)]

@@ -40,7 +40,7 @@ class Lease(Struct, frozen=True):
     attempt: int
 
 
-class Taken(Struct, frozen=True):
+class LeaseGrant(Struct, frozen=True):
     """What was found when the lease was taken: the tail, and whether its numbering can still be trusted.
 
     `fresh`: the last lease before it was released.
@@ -64,7 +64,7 @@ class ThreadLog:
 
     # The lease.
 
-    def take_lease(self, lease: Lease) -> Taken:
+    def take_lease(self, lease: Lease) -> LeaseGrant:
         """Become the thread's writer. Raises LeaseHeld while another worker is."""
         now = self._now_ms()
         free = Attr("lease_owner").not_exists() | Attr("lease_until").lt(now) | Attr("lease_owner").eq(lease.owner)
@@ -78,7 +78,7 @@ class ThreadLog:
         # No ending since, and events of that time may have expired: seqs above META's top may have been used.
         forgotten = now - (self._limits.event_row_s - self._limits.lease_s) * 1000
         since = before.unreleased_since
-        return Taken(self._top(before), intact=not 0 < since < forgotten, fresh=not since)
+        return LeaseGrant(self._top(before), intact=not 0 < since < forgotten, fresh=not since)
 
     def _release(self, lease: Lease, *, fresh: bool) -> None:
         """Give back a lease under which nothing was written."""

@@ -23,7 +23,7 @@ from agentsocket.agents.contract import (
     ToolStarted,
     Used,
 )
-from agentsocket.aws.management_api import Gateway
+from agentsocket.aws.management_api import ManagementApi
 from agentsocket.commands import connection
 from agentsocket.commands import contexts as context_commands
 from agentsocket.contexts.contract import UserContexts
@@ -33,7 +33,7 @@ from agentsocket.protocol import messages as protocol
 from agentsocket.runtime import Runtime
 from agentsocket.storage.run_states import Outcome
 from agentsocket.storage.user import UserStorage
-from agentsocket.worker.lease_renewal import Patience
+from agentsocket.worker.lease_renewal import Deadline
 from agentsocket.worker.publisher import Publisher, Spawn
 
 _logger = logging.getLogger("agentsocket.worker.agent_events")
@@ -93,18 +93,18 @@ async def fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
     return Ending("error")
 
 
-class Answering:
+class AgentLoop:
     """One attempt of an agent at one question, in the thread `thread_id`."""
 
     def __init__(
         self,
         publisher: Publisher,
-        patience: Patience,
+        patience: Deadline,
         *,
         thread_id: str,
         user: UserStorage,
         contexts: UserContexts,
-        gateway: Gateway,
+        management_api: ManagementApi,
         spawn: Spawn,
         runtime: Runtime,
     ) -> None:
@@ -115,7 +115,7 @@ class Answering:
         self._thread_id = thread_id
         self._user = user
         self._contexts = contexts
-        self._gateway = gateway
+        self._management_api = management_api
         self._runtime = runtime
         self._room = runtime.limits.max_answer_bytes
         self._report = Report()
@@ -188,7 +188,7 @@ class Answering:
     async def _tell(self, news: protocol.ContextNotice) -> None:
         """Beside the stream, which waits for nobody; who cannot be told asks."""
         try:
-            await self._runtime.offload(connection.tell, news, user=self._user, gateway=self._gateway)
+            await self._runtime.offload(connection.tell, news, user=self._user, management_api=self._management_api)
         except Unavailable:
             _logger.warning("connections could not be read")
 

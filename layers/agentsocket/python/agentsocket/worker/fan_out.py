@@ -15,13 +15,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agentsocket.aws.management_api import Delivery, Gateway, dismiss
+from agentsocket.aws.management_api import Delivery, ManagementApi, disconnect
 from agentsocket.errors import Disconnect
 from agentsocket.protocol import frames
 from agentsocket.protocol import messages as protocol
 from agentsocket.runtime import Runtime
 from agentsocket.storage import keys
-from agentsocket.storage.rows import Connection, Live, LogEvent, Run
+from agentsocket.storage.rows import Connection, LogEvent, Run, UserActivity
 from agentsocket.storage.user import UserStorage
 
 _STEEPEST = 16  # doublings of a wait; beyond any cap
@@ -31,7 +31,7 @@ _logger = logging.getLogger("agentsocket.worker.fan_out")
 
 
 @dataclass(slots=True)
-class _Lane:
+class _SendQueue:
     connection_id: str
     generation: str = ""
     position: int = 0
@@ -41,25 +41,25 @@ class _Lane:
     task: asyncio.Task[None] | None = None
 
 
-class Subscribers:
+class FanOut:
     """The connections that a run's events go to."""
 
     def __init__(
         self,
         run: Run,
         user: UserStorage,
-        gateway: Gateway,
+        management_api: ManagementApi,
         runtime: Runtime,
     ) -> None:
         self._run = run
         self._user = user
-        self._gateway = gateway
+        self._management_api = management_api
         self._runtime = runtime
         self._limits = runtime.limits
         self._tail: list[LogEvent] = []
         self._floor = 0  # the last seq that the tail has dropped
         self._spoke_at: float | None = None
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _SendQueue] = {}
         self._left: set[str] = set()
         # Fewer than the threads there are: hanging sockets must not keep appends and renewals waiting.
         self._posting = asyncio.Semaphore(runtime.limits.posts_at_once)
@@ -89,9 +89,9 @@ class Subscribers:
             lane.heartbeat = frame.encode()
             lane.changed.set()
 
-    async def look(self) -> Live:
+    async def look(self) -> UserActivity:
         """Read who is connected and subscribed now: new ones get the tail, gone and revoked ones nothing more."""
-        live: Live = await self._runtime.offload(self._user.connections.live)
+        live: UserActivity = await self._runtime.offload(self._user.connections.live)
         deleted = self._run.thread_id in live.deleted
         listening = [c for c in live.connections if c.live and not live.revoked(c) and not deleted]
         following = {c.connection_id: c for c in listening if self._generation(c)}
@@ -135,7 +135,7 @@ class Subscribers:
         generation = self._generation(connection)
         lane = self._lanes.get(connection.connection_id)
         if lane is None:
-            lane = _Lane(connection.connection_id)
+            lane = _SendQueue(connection.connection_id)
             self._lanes[connection.connection_id] = lane
         lane.token_exp = connection.token_exp
         if lane.generation != generation:
@@ -150,7 +150,7 @@ class Subscribers:
         subscription = connection.subscriptions.get(self._run.thread_id)
         return subscription.cursor if subscription else 0  # the sender gets its run from the beginning
 
-    async def _serve(self, lane: _Lane) -> None:
+    async def _serve(self, lane: _SendQueue) -> None:
         failures = 0
         while lane.position >= self._floor:
             event = self._next(lane.position)
@@ -180,12 +180,12 @@ class Subscribers:
         index = bisect.bisect_right(self._tail, position, key=lambda event: event.seq)
         return self._tail[index] if index < len(self._tail) else None
 
-    async def _post(self, lane: _Lane, frame: bytes) -> Delivery:
+    async def _post(self, lane: _SendQueue, frame: bytes) -> Delivery:
         """Post one frame. `gone`, and forgotten; or its token has expired, and there is nothing to be said to it."""
         if self._runtime.clock() > lane.token_exp + self._limits.token_grace_s:
             return "gone"
         async with self._posting:
-            delivery: Delivery = await self._runtime.offload(self._gateway.post, lane.connection_id, frame)
+            delivery: Delivery = await self._runtime.offload(self._management_api.post, lane.connection_id, frame)
         if delivery == "gone":
             await self._runtime.offload(self._user.connections.forget, lane.connection_id)
         return delivery
@@ -193,17 +193,17 @@ class Subscribers:
     def _backoff_s(self, failures: int) -> float:
         return min(self._limits.post_backoff_cap_ms, self._limits.post_backoff_ms * 2.0**failures) / 1000
 
-    async def _dismiss(self, lane: _Lane) -> None:
+    async def _dismiss(self, lane: _SendQueue) -> None:
         """End a connection that does not keep up: its client resumes on another, from the log."""
         _logger.info("slow consumer", extra={"connection_id": lane.connection_id})
         async with self._posting:
             ended: Delivery = await self._runtime.offload(
-                dismiss, self._gateway, lane.connection_id, _TOO_SLOW, now=self._runtime.clock()
+                disconnect, self._management_api, lane.connection_id, _TOO_SLOW, now=self._runtime.clock()
             )
         if ended != "throttled":  # forgotten while it is open, nobody would watch it
             await self._runtime.offload(self._user.connections.forget, lane.connection_id)
 
-    def _end(self, lane: _Lane) -> None:
+    def _end(self, lane: _SendQueue) -> None:
         if lane.task is None:
             return
         if lane.task.done() and not lane.task.cancelled() and (error := lane.task.exception()):

@@ -11,20 +11,20 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.errors import LeaseLost, Unavailable
 from agentsocket.inputs import RunRecord
 from agentsocket.runtime import Runtime
 from agentsocket.storage.rows import Run
 from agentsocket.storage.thread_log import Lease, ThreadLog
-from agentsocket.worker.fan_out import Subscribers
+from agentsocket.worker.fan_out import FanOut
 from agentsocket.worker.publisher import Publisher
 
 T = TypeVar("T")
 _logger = logging.getLogger("agentsocket.worker.lease_renewal")
 
 
-class Patience:
+class Deadline:
     """How long an agent may go on: until its deadline, in seconds of the event loop's clock, or until it is stopped."""
 
     def __init__(self, deadline: float) -> None:
@@ -58,7 +58,7 @@ async def keep(
     publisher: Publisher,
     taken_at: float,
     *,
-    dispatch: Dispatch,
+    run_queue: RunQueue,
     runtime: Runtime,
 ) -> None:
     """Renew until cancelled; `taken_at` is a moment just before the lease was taken. Raises LeaseLost."""
@@ -70,7 +70,7 @@ async def keep(
         if begun - renewed_at < limits.renew_every_s:
             continue
         try:
-            await runtime.offload(dispatch.hide, record, limits.visibility_s)
+            await runtime.offload(run_queue.set_visibility, record, limits.visibility_s)
             await runtime.offload(log.renew_lease, lease, top=publisher.top)
             renewed_at = begun
         except Unavailable as error:
@@ -78,7 +78,7 @@ async def keep(
                 raise LeaseLost("the lease could not be renewed in time") from error
 
 
-async def watch(run: Run, subscribers: Subscribers, patience: Patience, runtime: Runtime) -> None:
+async def watch(run: Run, subscribers: FanOut, patience: Deadline, runtime: Runtime) -> None:
     """Look now and then who is connected, and whether the run may go on, until cancelled; and tell them that it does.
 
     A look that fails delays pushes, and ends no run.

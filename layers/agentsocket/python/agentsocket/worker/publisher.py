@@ -21,8 +21,8 @@ from agentsocket.runtime import Runtime
 from agentsocket.storage.long_texts import Line
 from agentsocket.storage.rows import LogEvent, Run
 from agentsocket.storage.run_states import Outcome
-from agentsocket.storage.thread_log import Lease, Taken, ThreadLog
-from agentsocket.worker.fan_out import Subscribers
+from agentsocket.storage.thread_log import Lease, LeaseGrant, ThreadLog
+from agentsocket.worker.fan_out import FanOut
 
 Spawn = Callable[..., "asyncio.Task[None]"]
 
@@ -41,7 +41,7 @@ class Publisher:
         run: Run,
         lease: Lease,
         log: ThreadLog,
-        subscribers: Subscribers,
+        subscribers: FanOut,
         *,
         agent_name: str,
         spawn: Spawn,
@@ -71,7 +71,7 @@ class Publisher:
         """The answer's id: an attempt of its own gets a new one."""
         return f"{self._run.run_id}.{self._lease.attempt}"
 
-    async def start(self, taken: Taken, earlier: Sequence[LogEvent]) -> None:
+    async def start(self, taken: LeaseGrant, earlier: Sequence[LogEvent]) -> None:
         """Begin the attempt at the tail. `earlier` are the run's events of attempts before it, for who missed them."""
         opening: list[Payload] = [protocol.AgentStarted(**self._agent, attempt=self._lease.attempt)]
         question = Line(self._run.message_id, "user", self._run.content, truncated=self._run.truncated)

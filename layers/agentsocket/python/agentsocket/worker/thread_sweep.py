@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from agentsocket import principal
-from agentsocket.aws.run_queue import Dispatch
+from agentsocket.aws.run_queue import RunQueue
 from agentsocket.contexts.contract import ContextStore
 from agentsocket.errors import LeaseHeld, LeaseLost, RunUnfinished
 from agentsocket.inputs import Deletion, RunRecord
@@ -22,7 +22,7 @@ async def sweep(
     *,
     storage: Storage,
     contexts: ContextStore,
-    dispatch: Dispatch,
+    run_queue: RunQueue,
     runtime: Runtime,
 ) -> None:
     """Remove everything of the thread. Safe to repeat; raises RunUnfinished or Unavailable when it must come again."""
@@ -41,7 +41,7 @@ async def sweep(
         while page is not None or rows_left:
             begun = runtime.clock()
             if begun - renewed_at >= limits.renew_every_s:
-                await offload(dispatch.hide, record, limits.visibility_s)
+                await offload(run_queue.set_visibility, record, limits.visibility_s)
                 await offload(log.renew_lease, lease, top=taken.top)
                 renewed_at = begun
             if page is not None:
@@ -50,7 +50,7 @@ async def sweep(
                 rows_left = await offload(erasure.sweep)
         await offload(erasure.finish, lease)
     except LeaseHeld as held:
-        await offload(dispatch.hide, record, math.ceil(held.remaining_s))
+        await offload(run_queue.set_visibility, record, math.ceil(held.remaining_s))
         raise RunUnfinished("a run of the thread is under way") from held
     except LeaseLost as lost:
         raise RunUnfinished("another worker is at it") from lost
