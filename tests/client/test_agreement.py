@@ -1,6 +1,6 @@
 """The client library knows the protocol by heart: here its names are held against the published schema (G6).
 
-What it sends and understands is checked frame by frame, wherever a test sees one (`tests/wire.py`).
+What it sends and understands is checked frame by frame, wherever a test sees one (`tests/support/schema_check.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import agentsocket_client
+from agentsocket.errors import DISCONNECTS
 from agentsocket.protocol.messages import CONTROL, EVENTS
 from agentsocket_client import frames
+from agentsocket_client.session import FINAL, RECONNECT
 from tests.support import schema_check
 
 SOURCE = "".join(path.read_text() for path in sorted(Path(agentsocket_client.__file__).parent.glob("*.py")))
@@ -27,6 +29,12 @@ def test_every_event_is_an_event_to_the_client() -> None:
 def test_what_the_client_tells_of_is_what_the_server_pushes() -> None:
     """G6."""
     assert CONTROL.keys() >= frames.NOTICES
+
+
+def test_the_client_knows_every_disconnect_code_and_what_to_do() -> None:
+    """G6: final or not, as the server's table says."""
+    assert {code for code, (reconnect, _) in DISCONNECTS.items() if reconnect} == RECONNECT
+    assert {code for code, (reconnect, _) in DISCONNECTS.items() if not reconnect} == FINAL
 
 
 def test_what_may_overtake_is_a_command() -> None:

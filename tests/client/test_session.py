@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agentsocket.errors import DISCONNECTS
 from agentsocket_client.errors import CommandFailed
 from agentsocket_client.session_outputs import Hangup, Reply
 from tests.client.connected import Talk, kinds, point, shown
@@ -101,7 +102,7 @@ def test_a_command_that_finds_the_token_expired_waits_for_the_next_connection() 
     assert talk.said() == first
 
 
-@pytest.mark.parametrize("code", ["unauthorized", "revoked", "bad_request", "connection_limit"])
+@pytest.mark.parametrize("code", sorted(code for code, (reconnect, _) in DISCONNECTS.items() if not reconnect))
 def test_final_disconnect_codes_are_final_whatever_else_they_say(code: str) -> None:
     """D3."""
     outputs = Talk().hears(frame("disconnect", {"code": code, "reason": "so", "reconnect": True}))
@@ -109,9 +110,7 @@ def test_final_disconnect_codes_are_final_whatever_else_they_say(code: str) -> N
     assert shown(outputs) == ["disconnect"]
 
 
-@pytest.mark.parametrize(
-    "code", ["shutdown", "connection_age", "token_expired", "slow_consumer", "rate_limited", "no_connection"]
-)
+@pytest.mark.parametrize("code", sorted(code for code, (reconnect, _) in DISCONNECTS.items() if reconnect))
 def test_the_other_disconnect_codes_mean_reconnect_whatever_else_they_say(code: str) -> None:
     """D3."""
     told = {"code": code, "reason": "so", "reconnect": False, "retry_after_ms": 1500}

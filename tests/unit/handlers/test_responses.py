@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentsocket.errors import Disconnect, NotFound
+from agentsocket.errors import DISCONNECTS, Disconnect, NotFound
 from agentsocket.handlers import responses
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import of_queued
@@ -73,12 +73,12 @@ def test_an_answer_that_cannot_be_delivered_whole_ends_in_an_error(sockets):
 
 def test_an_ended_connection_is_told_why_and_closed(sockets):
     def step(_):
-        raise Disconnect("no_connection", "reconnect", reconnect=True)
+        raise Disconnect("no_connection")
 
     assert respond(step, sockets) is None
     [frame] = sockets.posted["c1"]
     assert frame["type"] == "disconnect"
-    assert frame["payload"] == {"code": "no_connection", "reason": "reconnect", "reconnect": True}
+    assert frame["payload"] == {"code": "no_connection", "reason": DISCONNECTS["no_connection"][1], "reconnect": True}
     assert sockets.closed == ["c1"]
 
 

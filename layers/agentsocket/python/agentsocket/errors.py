@@ -124,17 +124,32 @@ class NoToken(AgentSocketError):
     """No token came with the request: 401."""
 
 
+# Every way in which the server ends a connection (protocol.md, Disconnect codes): whether the client should come back,
+# and what it is told. A client library that knows a code goes by the code; one that does not, by `reconnect`.
+DISCONNECTS: dict[str, tuple[bool, str]] = {
+    "connection_age": (True, "the connection is close to API Gateway's limit of 2 hours: reconnect"),
+    "no_connection": (True, "the server does not know this connection any more: reconnect"),
+    "rate_limited": (True, "too many commands on this connection: reconnect later"),
+    "shutdown": (True, "the server is going away: reconnect"),
+    "slow_consumer": (True, "the connection does not keep up with its events: reconnect and resume"),
+    "token_expired": (True, "the token has expired: reconnect with a new one"),
+    "bad_request": (False, "no hello arrived in time: send hello as soon as the connection is open"),
+    "connection_limit": (False, "a newer connection of this user took this one's place: close one that is not needed"),
+    "revoked": (False, "this sign-in was revoked: sign in again"),
+    "unauthorized": (False, "the token is not accepted: sign in again"),
+}
+
+
 class Disconnect(AgentSocketError):
     """The connection ends: the client gets a `disconnect` frame with this code, then the socket is closed.
 
-    `reconnect` says whether the client should come back (protocol.md, Disconnect codes).
+    `code` is one of DISCONNECTS, which has the rest.
     """
 
-    def __init__(self, code: str, reason: str, *, reconnect: bool) -> None:
-        super().__init__(reason)
+    def __init__(self, code: str) -> None:
         self.code = code
-        self.reason = reason
-        self.reconnect = reconnect
+        self.reconnect, self.reason = DISCONNECTS[code]
+        super().__init__(self.reason)
 
 
 class LeaseHeld(AgentSocketError):

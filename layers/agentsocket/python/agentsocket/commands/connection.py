@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.storage.user import UserStorage
 
-_CROWDED = Disconnect("connection_limit", "too many connections: another has taken this one's place", reconnect=False)
 _TELLING_S = 5  # whoever asked waits for that: what others then have not heard, their lists will tell
 _TOKEN = "payload.token"  # noqa: S105 (a field's name)
 
@@ -63,8 +62,9 @@ def hello(command: protocol.Hello, asked: CommandContext) -> Iterator[Reply]:
     user, connection_id, limits = asked.user, asked.connection_id, asked.limits
     device = f"{command.client.name} {command.client.version}".strip()
     connection, surplus = user.connections.go_live(connection_id, device=device)
+    crowded = Disconnect("connection_limit")
     for other in surplus:
-        if disconnect(asked.management_api, other.connection_id, _CROWDED, now=user.now()) != "throttled":
+        if disconnect(asked.management_api, other.connection_id, crowded, now=user.now()) != "throttled":
             user.connections.forget(other.connection_id)
     yield Reply(
         protocol.Welcome(

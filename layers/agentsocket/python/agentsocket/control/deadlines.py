@@ -25,31 +25,19 @@ class ConnectionAction(Struct, frozen=True):
     again_at: Moment = 0.0
 
 
-def revoked() -> Disconnect:
-    """What a client hears whose token was revoked: it signs in again, and does not just reconnect."""
-    return Disconnect("revoked", "this sign-in has ended: sign in again", reconnect=False)
-
-
-def expired() -> Disconnect:
-    """What a client hears whose token was not refreshed in time."""
-    return Disconnect("token_expired", "the token has expired: reconnect with a new one", reconnect=True)
-
-
 def of(connection: Connection, *, is_revoked: bool, now: Moment, limits: Limits) -> ConnectionAction:
     """What to do about a connection now."""
     expires = connection.token_exp + limits.token_grace_s
     too_old = connection.opened_at + limits.connection_age_s
     too_late = connection.opened_at + limits.handshake_s
     if is_revoked:
-        return ConnectionAction(ends=revoked())
+        return ConnectionAction(ends=Disconnect("revoked"))
     if now > expires:
-        return ConnectionAction(ends=expired())
+        return ConnectionAction(ends=Disconnect("token_expired"))
     if now >= too_old:
-        return ConnectionAction(
-            ends=Disconnect("connection_age", "connections end after two hours: reconnect", reconnect=True)
-        )
+        return ConnectionAction(ends=Disconnect("connection_age"))
     if not connection.live and now >= too_late:
-        return ConnectionAction(ends=Disconnect("bad_request", "no hello came in time", reconnect=False))
+        return ConnectionAction(ends=Disconnect("bad_request"))
     notice = connection.token_exp - limits.expiring_notice_s
     ahead: list[Moment] = [expires + 1, too_old, *([] if connection.live else [too_late])]
     if now < notice:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
+from agentsocket.errors import DISCONNECTS
 from agentsocket.protocol.payload import JSONObject, Payload
 
 
@@ -191,7 +192,7 @@ class Pong(Payload):
 class DisconnectNotice(Payload):
     """Why the connection is about to be closed (API Gateway cannot send a close code of ours)."""
 
-    code: str
+    code: Annotated[str, Meta(extra_json_schema={"examples": sorted(DISCONNECTS)})]
     reason: str
     reconnect: bool
     retry_after_ms: int | UnsetType = UNSET

@@ -12,7 +12,6 @@ from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from agentsocket.control import deadlines
 from agentsocket.errors import BadRequest, ConditionFailed, Disconnect, TokenRejected
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
@@ -171,7 +170,7 @@ class Connections:
             return
         row = self._table.get(keys.connection(self._user, connection_id))
         if row is None:
-            raise _unknown()
+            raise Disconnect("no_connection")
         self._require_fresh(row)
 
     def admission(self, connection_id: str) -> list[keys.Key]:
@@ -183,7 +182,7 @@ class Connections:
         """The connection among the rows of `admission`. Raises Disconnect when it may do nothing (any more)."""
         row, *revoked = rows
         if row is None:
-            raise _unknown()
+            raise Disconnect("no_connection")
         if row["session"] != self._principal.session:  # refreshed by a token of another session
             self.require_valid(row)
         else:
@@ -198,7 +197,7 @@ class Connections:
     def require_valid(self, row: Item | None) -> None:
         """Raises Disconnect unless there is a row, with a token that has neither expired nor been revoked."""
         if row is None:
-            raise _unknown()
+            raise Disconnect("no_connection")
         self._require_fresh(row)
         _require_not_revoked(row, self._revocations(row["session"]))
 
@@ -212,7 +211,7 @@ class Connections:
         try:
             return self._table.write(operation, returning="ALL_NEW")
         except ConditionFailed:
-            raise _unknown() from None
+            raise Disconnect("no_connection") from None
 
     def _spend(self, ticket: str, connection_id: str) -> None:
         """A ticket opens one connection; the SDK may write the same twice."""
@@ -235,7 +234,7 @@ class Connections:
 
     def _require_fresh(self, row: Item) -> None:
         if self._expired(row["token_exp"]):
-            raise deadlines.expired()
+            raise Disconnect("token_expired")
 
     def _expired(self, token_exp: int) -> bool:
         return self._table.now() > token_exp + self._limits.token_grace_s
@@ -243,8 +242,4 @@ class Connections:
 
 def _require_not_revoked(row: Item, revocations: Revocations) -> None:
     if revocations.cover(row["session"], row["token_iat"]):
-        raise deadlines.revoked()
-
-
-def _unknown() -> Disconnect:
-    return Disconnect("no_connection", "this connection is not known any more: reconnect", reconnect=True)
+        raise Disconnect("revoked")

@@ -26,7 +26,6 @@ from agentsocket.storage.user import UserStorage
 
 _STEEPEST = 16  # doublings of a wait; beyond any cap
 _SENDER = "sender"  # the generation of who sent the message without following the thread
-_TOO_SLOW = Disconnect("slow_consumer", "this connection does not keep up: reconnect and resume", reconnect=True)
 _logger = logging.getLogger("agentsocket.worker.fan_out")
 
 
@@ -197,8 +196,9 @@ class FanOut:
         """End a connection that does not keep up: its client resumes on another, from the log."""
         _logger.info("slow consumer", extra={"connection_id": lane.connection_id})
         async with self._posting:
+            why, now = Disconnect("slow_consumer"), self._runtime.clock()
             ended: Delivery = await self._runtime.offload(
-                disconnect, self._management_api, lane.connection_id, _TOO_SLOW, now=self._runtime.clock()
+                disconnect, self._management_api, lane.connection_id, why, now=now
             )
         if ended != "throttled":  # forgotten while it is open, nobody would watch it
             await self._runtime.offload(self._user.connections.forget, lane.connection_id)
