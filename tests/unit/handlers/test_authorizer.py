@@ -183,7 +183,7 @@ def test_the_log_has_the_mode_and_nothing_that_opens_a_door(deploy, service, log
     service.status = 500
     authorizer(bearer(good))
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["message"] for line in lines] == ["admitted", "refused", "refused", "refused", "admitted"]
+    assert [line["message"] for line in lines] == ["upgrade_admitted", *["upgrade_refused"] * 3, "upgrade_admitted"]
     assert [line.get("auth_mode") for line in lines] == ["live", None, None, None, "degraded"]
     for secret in (good, ticket, good.rpartition(".")[2], "ticket-1", "a-generated-secret", "Basic", "ada"):
         assert secret not in log.getvalue()

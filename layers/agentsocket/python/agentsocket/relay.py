@@ -197,7 +197,7 @@ async def _pending(
     run: Run | None
     run, deleted = await runtime.offload(user.queued, request.run_id, request.thread_id)
     if run is None:
-        _logger.error("a run without a row", extra={"run_id": request.run_id})
+        _logger.error("run_row_missing", extra={"run_id": request.run_id})
         return None
     if run.state == "failed" and request.retry:
         run = cast(Run, await runtime.offload(user.retry, run))
@@ -243,4 +243,4 @@ async def _hide(record: RunRecord, seconds: int, run_queue: RunQueue, runtime: R
     try:
         await runtime.offload(run_queue.set_visibility, record, seconds)
     except Unavailable:
-        _logger.warning("visibility not set", extra={"thread_id": record.request.thread_id})
+        _logger.warning("visibility_not_set", extra={"thread_id": record.request.thread_id})

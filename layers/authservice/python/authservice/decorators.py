@@ -46,13 +46,13 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
         try:
             return dispatch(event)
         except Refusal as refusal:
-            logger.info("refused", status=refusal.status, error=refusal.error, reason=refusal.description)
+            logger.info("request_refused", status=refusal.status, error=refusal.error, reason=refusal.description)
             return _refused(refusal)
 
     def handler(event: Event, _context: object) -> Answer:
         response = _guarded(lambda: attempt(event), otherwise=lambda _error: _refused(ServerError()))
         path = event.get("rawPath")
-        logger.info("answered", path=path if path in routes else "another", status=response.status)
+        logger.info("request_completed", path=path if path in routes else "another", status=response.status)
         headers = {**cors.headers(_origin(event), allowed=origins), **response.headers}
         return {"statusCode": response.status, "headers": headers, "body": response.body}
 
@@ -69,7 +69,7 @@ def resource(
 
     def handler(event: Event, _context: object) -> None:
         reason, data = _guarded(lambda: ("", step(event)), otherwise=lambda error: (_reason(error), {}))
-        logger.info("reported", request_type=event["RequestType"], succeeded=not reason)
+        logger.info("key_set_reported", request_type=event["RequestType"], succeeded=not reason)
         report(event, reason, data)
 
     return handler
@@ -81,7 +81,7 @@ def _guarded(step: Callable[[], T], *, otherwise: Callable[[Exception], T]) -> T
     except Exception as error:  # noqa: BLE001 (the edge: whatever it is, it must not reach a client)
         frames = traceback.extract_tb(error.__traceback__)[-8:]
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        logger.error("internal error", error=type(error).__name__, places=places)  # noqa: TRY400 (no text of it)
+        logger.error("internal_error", error=type(error).__name__, places=places)  # noqa: TRY400 (no text of it)
         return otherwise(error)
 
 

@@ -31,7 +31,7 @@ async def events(
     except Exception as error:  # noqa: BLE001 (code that is not ours)
         # Its type only: the text of a stranger's exception may hold the user's message.
         facts = {"agent": name, "error": type(error).__name__}
-        _logger.error("agent failed", extra=facts)  # noqa: TRY400 (no traceback, for the same reason)
+        _logger.error("agent_failed", extra=facts)  # noqa: TRY400 (no traceback, for the same reason)
         yield Failed(
             error_type="internal",
             message="the agent stopped unexpectedly",

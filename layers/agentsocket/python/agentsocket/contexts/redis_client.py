@@ -120,7 +120,7 @@ class RedisServer:
             return do(self._client or self._connected())
         except (RedisError, RedisClusterException, OSError) as error:
             # Not its text, which may hold what was sent.
-            _logger.warning("redis does not answer", extra={"error": type(error).__name__})
+            _logger.warning("redis_unavailable", extra={"error": type(error).__name__})
             raise Unavailable("the store of contexts does not answer") from error
 
     def _connected(self) -> Client:

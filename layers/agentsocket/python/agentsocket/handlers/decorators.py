@@ -59,15 +59,15 @@ def authorizer(step: Callable[[Upgrade], Principal]) -> Handler:
         try:
             who = step(_upgrade(event))
         except NoToken:
-            logger.info("refused: no token")
+            logger.info("upgrade_refused", reason="no token")
             return Unauthorized()
         except TokenRejected as error:
-            logger.info("refused", reason=str(error))
+            logger.info("upgrade_refused", reason=str(error))
             return _policy("Deny", event["methodArn"], "refused", {})
         except Unavailable as error:
-            logger.warning("undecided", reason=str(error))
+            logger.warning("upgrade_undecided", reason=str(error))
             return Undecided()
-        logger.info("admitted", auth_mode=who.auth_mode)
+        logger.info("upgrade_admitted", auth_mode=who.auth_mode)
         return _policy("Allow", event["methodArn"], who.user, who.context())
 
     def handler(event: Event, _context: object) -> Answer:
@@ -86,10 +86,10 @@ def connect(step: Callable[[SocketRequest], str | None]) -> Handler:
         try:
             subprotocol = step(_socket_request(event))
         except TokenRejected as error:
-            logger.info("refused", reason=str(error))
+            logger.info("connection_refused", reason=str(error))
             return {"statusCode": 403}
         except RateLimited as error:
-            logger.info("refused", reason=str(error))
+            logger.info("connection_refused", reason=str(error))
             return {"statusCode": 429}
         return {"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else {}}
 
@@ -140,7 +140,7 @@ def _records(step: Callable[[Event], None]) -> Handler:
         try:
             step(record)
         except (RunUnfinished, Unavailable) as error:
-            logger.info("unfinished", reason=str(error))
+            logger.info("record_deferred", reason=str(error))
             return False
         return True
 
@@ -149,7 +149,7 @@ def _records(step: Callable[[Event], None]) -> Handler:
 
     def handler(event: Event, _context: object) -> Answer:
         failed = [record["messageId"] for record in event["Records"] if not succeeds(record)]
-        logger.info("handled", failed=len(failed))
+        logger.info("batch_completed", failed=len(failed))
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     return handler
@@ -165,7 +165,7 @@ def http(api: Api, *, origins: Collection[str]) -> Handler:
 
     def handler(event: Event, context: Any) -> Answer:
         answer = _guarded(lambda: resolver.resolve(event, context), otherwise=lambda: http_resolver.answer(internal()))
-        logger.info("done", method=event["requestContext"]["http"]["method"], status=answer["statusCode"])
+        logger.info("request_completed", method=event["requestContext"]["http"]["method"], status=answer["statusCode"])
         allowed = cors.headers(http_resolver.headers(event).get("origin"), origins=origins)
         return {**answer, "headers": {**allowed, **answer["headers"], "Cache-Control": "no-store"}}
 
@@ -183,10 +183,10 @@ def _route(
     def handler(event: Event, _context: object) -> Answer:
         context = event["requestContext"]
         if context["eventType"] != event_type:
-            logger.info("refused: not this route's event", event_type=context["eventType"])
+            logger.info("event_type_refused", event_type=context["eventType"])
             return {"statusCode": 400}
         answer = _guarded(lambda: step(event), otherwise=lambda: otherwise(event))
-        logger.info("done", route=context["routeKey"], connection_id=context["connectionId"])
+        logger.info("route_completed", route=context["routeKey"], connection_id=context["connectionId"])
         return answer
 
     return handler
@@ -199,7 +199,7 @@ def _guarded(step: Callable[[], T], *, otherwise: Callable[[], T]) -> T:
         first = _first(error)
         frames = traceback.extract_tb(first.__traceback__)[-8:]
         places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        logger.error("internal error", error=type(first).__name__, places=places)  # noqa: TRY400 (no text of it)
+        logger.error("internal_error", error=type(first).__name__, places=places)  # noqa: TRY400 (no text of it)
         return otherwise()
 
 

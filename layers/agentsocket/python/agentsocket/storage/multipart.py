@@ -119,7 +119,7 @@ class Uploads:
         except ConditionFailed:
             return
         except Unavailable:
-            _logger.warning("an upload was not closed", extra={"message_id": message_id})
+            _logger.warning("upload_not_closed", extra={"message_id": message_id})
 
     def _found(self, part: Part) -> tuple[Run | None, Item | None]:
         """The run of a message that these parts made, and what is under way: one read."""

@@ -190,7 +190,7 @@ class AgentLoop:
         try:
             await self._runtime.offload(connection.tell, news, user=self._user, management_api=self._management_api)
         except Unavailable:
-            _logger.warning("connections could not be read")
+            _logger.warning("connections_unreadable")
 
     async def _charge(self, output_tokens: int, microdollars: int) -> Failed | None:
         limits = self._runtime.limits

@@ -194,7 +194,7 @@ class FanOut:
 
     async def _dismiss(self, lane: _SendQueue) -> None:
         """End a connection that does not keep up: its client resumes on another, from the log."""
-        _logger.info("slow consumer", extra={"connection_id": lane.connection_id})
+        _logger.info("slow_consumer_disconnected", extra={"connection_id": lane.connection_id})
         async with self._posting:
             why, now = Disconnect("slow_consumer"), self._runtime.clock()
             ended: Delivery = await self._runtime.offload(
@@ -207,5 +207,7 @@ class FanOut:
         if lane.task is None:
             return
         if lane.task.done() and not lane.task.cancelled() and (error := lane.task.exception()):
-            _logger.error("lane failed", extra={"connection_id": lane.connection_id, "error": type(error).__name__})
+            _logger.error(
+                "send_queue_failed", extra={"connection_id": lane.connection_id, "error": type(error).__name__}
+            )
         lane.task.cancel()

@@ -89,6 +89,6 @@ async def watch(run: Run, subscribers: FanOut, patience: Deadline, runtime: Runt
             if live.halts(run):
                 patience.stop()
         except Unavailable:
-            _logger.warning("connections could not be read")
+            _logger.warning("connections_unreadable")
         subscribers.beat()
         await runtime.sleep(runtime.limits.look_every_ms / 1000)
