@@ -63,7 +63,12 @@ class Environment(NamedTuple):
 
 
 ENVIRONMENTS = {
-    "dev": Environment(".venv", ("--editable", ".[dev]"), "constraints.txt", ("constraints.txt", "pyproject.toml")),
+    "dev": Environment(
+        ".venv",
+        ("--editable", ".[dev]", "--editable", "./clients/python"),
+        "constraints.txt",
+        ("constraints.txt", "pyproject.toml", "clients/python/pyproject.toml"),
+    ),
     "tools": Environment(".tools", ("ministack", "aws-sam-cli"), "constraints-tools.txt", ("constraints-tools.txt",)),
 }
 

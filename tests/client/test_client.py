@@ -9,7 +9,7 @@ import pytest
 
 from agentsocket_client import Client, ClientClosed, Refused, WrongProtocol
 from tests.client.connected import TOKEN, client_of, take
-from tests.client.fakes import TIMEOUT_S, FakeServer, Peer, frame
+from tests.client.fakes import TIMEOUT_S, FakeServer, Peer, frame, misspoken
 
 
 def tasks_of_the_client() -> list[asyncio.Task[Any]]:
@@ -24,6 +24,23 @@ async def test_a_client_connects_says_hello_and_is_welcome(server: FakeServer) -
         peer = await server.peer()
         assert client.welcome["connection_id"] == "c1"
         assert peer.hello["payload"]["client"]["name"] == "test"
+
+
+async def test_a_field_of_a_later_version_in_welcome_is_handed_out_and_disturbs_nothing(server: FakeServer) -> None:
+    """protocol.md: what a client does not know it ignores. `server_version` was such a field to version 0.1.0."""
+    server.greet = False
+    connecting = client_of(server)
+    entering = asyncio.create_task(connecting.__aenter__())
+    peer = await server.peer()
+    fields = frame("welcome")["payload"] | {"server_version": "9.9.9", "of_a_later_version": {"deep": [1]}}
+    await peer.send(misspoken("welcome", fields, reply_to=peer.hello["id"]))
+    async with asyncio.timeout(TIMEOUT_S):
+        client = await entering
+    assert client.welcome["server_version"] == "9.9.9"
+    sending = asyncio.create_task(client.send_message("still here"))
+    await peer.accept()
+    assert (await sending)["thread_id"]
+    await connecting.__aexit__(None, None, None)
 
 
 async def test_the_browser_form_connects_too(server: FakeServer) -> None:

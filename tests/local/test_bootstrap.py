@@ -18,7 +18,14 @@ import pytest
 from local.state import ROOT
 from tests.local.programs import PATIENCE_S, wait_until
 
-READ = ("local/bootstrap.py", "constraints.txt", "constraints-tools.txt", "pyproject.toml", "Makefile")
+READ = (
+    "local/bootstrap.py",
+    "constraints.txt",
+    "constraints-tools.txt",
+    "pyproject.toml",
+    "clients/python/pyproject.toml",
+    "Makefile",
+)
 FAKE = Path(__file__).with_name("fake_python.sh")
 REFUSED = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
 

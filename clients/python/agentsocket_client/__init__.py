@@ -25,6 +25,7 @@ from agentsocket_client.errors import (
 from agentsocket_client.frames import Frame, Position, ResumePoint
 from agentsocket_client.limits import Limits
 from agentsocket_client.runs import Runs
+from agentsocket_client.version import __version__
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # who wants to read it says so; no terminal is written on
 
@@ -43,4 +44,5 @@ __all__ = [
     "CommandFailed",
     "Damaged",
     "ClientClosed",
+    "__version__",
 ]

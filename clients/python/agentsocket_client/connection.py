@@ -21,8 +21,7 @@ from agentsocket_client.limits import Limits
 from agentsocket_client.session import Session
 from agentsocket_client.session_outputs import Event, Hangup, Output, Reply
 from agentsocket_client.transport import TOO_BIG, Connect, Transport
-
-VERSION = "0.1.0"
+from agentsocket_client.version import __version__
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Connection:
         self._url, self._connect = url, connect
         self._credentials = credentials
         self._on_status, self._now = on_status, now
-        self._introduction = {"name": name, "version": VERSION}
+        self._introduction = {"name": name, "version": __version__}
         self._session = Session(resume, limits=limits, random=random, renews=credentials.renewable)
         self._backoff = Backoff(limits.backoff_base_s, limits.backoff_cap_s, random)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: no more will come

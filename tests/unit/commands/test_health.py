@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from agentsocket import __version__
 from agentsocket.commands import health
 from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.contexts.redis_client import RedisServer
@@ -56,7 +57,7 @@ def test_all_is_well_over_both_channels(storage, runtime, ada, clock):
     assert world.say(ada, "a1", "get_health") == [over_http]
     assert (status, headers["Cache-Control"]) == (200, "no-store")
     well = {"status": "ok", "latency_ms": 0}
-    assert over_http == {"status": "ok", "dependencies": {"table": well, "contexts": well}}
+    assert over_http == {"status": "ok", "dependencies": {"table": well, "contexts": well}, "version": __version__}
 
 
 def test_a_table_that_does_not_answer_is_down_and_its_address_is_nobody_s_business(nowhere, runtime, clock):

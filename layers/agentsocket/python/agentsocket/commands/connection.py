@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
 
+from agentsocket import __version__
 from agentsocket.auth.handshake import Verify
 from agentsocket.aws.management_api import ManagementApi, disconnect
 from agentsocket.commands import health
@@ -73,6 +74,7 @@ def hello(command: protocol.Hello, asked: CommandContext) -> Iterator[Reply]:
             expires_at=connection.token_exp,
             max_message_bytes=limits.max_message_bytes,
             ping_interval_s=limits.ping_interval_s,
+            server_version=__version__,
         )
     )
     room = limits.replay_max_bytes

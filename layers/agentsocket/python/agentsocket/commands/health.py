@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
+from agentsocket import __version__
 from agentsocket.errors import Unavailable
 from agentsocket.protocol import messages as protocol
 from agentsocket.protocol.messages import Dependency
@@ -21,7 +22,7 @@ def check(dependencies: Mapping[str, Look], *, now: Clock) -> protocol.Health:
     """Look at each; the whole is as bad as its worst part. Says how long an answer took, and no more."""
     found = {name: _looked(look, now) for name, look in dependencies.items()}
     worst = max((dependency.status for dependency in found.values()), key=_BY_BADNESS.index)
-    return protocol.Health(status=worst, dependencies=found)
+    return protocol.Health(status=worst, dependencies=found, version=__version__)
 
 
 def _looked(look: Look, now: Clock) -> Dependency:

@@ -11,13 +11,17 @@ from agentsocket.protocol.payload import JSONObject, Payload
 
 
 class Welcome(Payload):
-    """Answers `hello`: the connection is live. `expires_at` is the token's end, in seconds since the epoch."""
+    """Answers `hello`: the connection is live. `expires_at` is the token's end, in seconds since the epoch.
+
+    `server_version` is the release that the server runs; what a client may send depends on `protocol` alone.
+    """
 
     connection_id: str
     user_id: str
     expires_at: int
     max_message_bytes: int
     ping_interval_s: int
+    server_version: str | UnsetType = UNSET
 
 
 class MessageAccepted(Payload):
@@ -151,10 +155,11 @@ class Dependency(Payload):
 
 
 class Health(Payload):
-    """Answers `get_health`. Degraded: everything works, something more slowly."""
+    """Answers `get_health`. Degraded: everything works, something more slowly. `version` is the server's release."""
 
     status: Literal["ok", "degraded", "down"]
     dependencies: dict[str, Dependency]
+    version: str | UnsetType = UNSET
 
 
 class ThreadDeleted(Payload):
