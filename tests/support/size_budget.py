@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("layers", "functions", "local", "clients", "benchmarks")
+FOLDERS = ("layers", "functions", "local", "clients", "benchmarks", "examples")
 FUNCTION_LIMIT = 50
 MODULE_AIM = 300
 

@@ -66,7 +66,7 @@ class World:
             run_queue=cast(RunQueue, self.queue),
             management_api=cast(ManagementApi, self.sockets),
             verify=self.verify,
-            agents={"usage_analyst"},
+            agents=self.agents,
         )
 
     def verify(self, token: str) -> Principal:
