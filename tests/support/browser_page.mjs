@@ -1,4 +1,4 @@
-// A browser of the smallest kind: runs the script of one HTML file in Node, whose WebSocket, timers and crypto are real.
+// A browser of the smallest kind: runs the script of one HTML file in Node, whose WebSocket and timers are real.
 //
 //   node browser_page.mjs PAGE ORIGIN
 //
