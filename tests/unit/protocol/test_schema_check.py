@@ -22,6 +22,7 @@ KEPT = {
     "default",
     "description",
     "enum",
+    "examples",
     "items",
     "minimum",
     "properties",
