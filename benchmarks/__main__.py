@@ -22,7 +22,12 @@ def main() -> None:
     """Run the named parts, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (default: all)")
-    for name in parser.parse_args().parts or PARTS:
+    parser.add_argument("--against", metavar="REVISION", help="compare cold imports with another commit, and no more")
+    given = parser.parse_args()
+    if given.against:
+        imports.compare(given.against)
+        return
+    for name in given.parts or PARTS:
         print(f"\n{name}", flush=True)
         PARTS[name]()
 

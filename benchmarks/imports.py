@@ -2,10 +2,13 @@
 
 Each import runs in an interpreter of its own that has the layers as they are deployed, bytecode included, and nothing
 else; floor and figure in turn. Processor time is shown beside the clock's: a busy machine disturbs it less.
+
+`python -m benchmarks imports --against REVISION` compares with another commit in place of the floor.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -46,6 +49,33 @@ def measure() -> None:
                 f"  {name:<11} {wall:4.0f} ms   libraries alone {wall_floor:4.0f} ms   ratio {wall / wall_floor:.2f}"
                 f"   of processor time {cpu:4.0f}, {cpu_floor:4.0f} ms: {cpu / cpu_floor:.2f}   aim: at most {AIM}"
             )
+
+
+def compare(revision: str) -> None:
+    """Print the same medians of this tree and of `revision`, a commit of this repository, each in turn."""
+    with layers() as now, layers_of(revision) as (then, functions):
+        for name in FLOORS:
+            ours, theirs = [*now, ROOT / "functions" / name], [now[0], *then, functions / name]
+            rounds = [(cold("import app", ours), cold("import app", theirs)) for _ in range(ROUNDS)]
+            (wall, cpu), (wall_then, cpu_then) = (_medians(column) for column in zip(*rounds, strict=True))
+            print(
+                f"  {name:<11} {wall:4.0f} ms   {revision} {wall_then:4.0f} ms   ratio {wall / wall_then:.2f}"
+                f"   of processor time {cpu:4.0f}, {cpu_then:4.0f} ms: {cpu / cpu_then:.2f}"
+            )
+
+
+@contextmanager
+def layers_of(revision: str) -> Iterator[tuple[list[Path], Path]]:
+    """Our own layers of a commit, built as it builds them, and its folder of functions. Third-party code is today's."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree, built = Path(folder) / "tree", Path(folder) / "built"
+        tree.mkdir()
+        archive = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x"], cwd=tree, input=archive, check=True)
+        here = {"LAMBDA_PYTHON": f"python3.{sys.version_info.minor}", "LAMBDA_ARCH": "host"}
+        command = [sys.executable, str(tree / "layers" / "build.py"), "agentsocket", str(built)]
+        subprocess.run(command, env=os.environ | here, check=True)
+        yield [built], tree / "functions"
 
 
 @contextmanager
