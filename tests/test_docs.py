@@ -184,6 +184,14 @@ def test_the_diagram_of_a_runs_states_is_the_table_of_the_code():
     assert [after for before, after in arrows if before == "[*]"] == ["accepted"]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_a_sequence_diagram_has_no_character_that_ends_its_text(page):
+    """In Mermaid's grammar `#` begins a comment and `;` a statement."""
+    diagrams = markdown.code_blocks(page.read_text(), "mermaid")
+    lines = [line for diagram in diagrams if "sequenceDiagram" in diagram for line in diagram.split("\n")]
+    assert not [line for line in lines if set(line) & set("#;")]
+
+
 def test_every_scenario_is_named_by_a_test_or_said_to_be_unbuilt():
     page = read("scenarios.md")
     listed = re.findall(r"^\| ([A-L]\d) \|", page, re.MULTILINE)
