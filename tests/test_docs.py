@@ -199,4 +199,5 @@ def test_every_scenario_is_named_by_a_test_or_said_to_be_unbuilt():
     tests = " ".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
     named = set(re.findall(r"\b[A-L]\d\b", tests))
     assert len(set(listed)) == len(listed)
+    assert named <= set(listed)
     assert set(listed) - named == set(unbuilt.split(", "))
