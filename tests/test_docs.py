@@ -173,6 +173,17 @@ def test_every_module_is_named_in_its_folders_row(number, package):
     assert named == modules_there(package)
 
 
+def test_the_import_rule_is_the_one_that_is_enforced():
+    from tests.test_architecture import LEAVES, MAY_IMPORT, ROOT_MODULES
+
+    page = read("architecture.md")
+    [rows] = markdown.tables(page, "## Who may import whom")
+    [leaves] = re.findall(r"the leaves of the root: (.*?)\.\s", page, re.DOTALL)
+    told = {room.strip("`"): set(re.findall(r"\w+", allowed)) for room, allowed in rows}
+    assert told == {room: allowed for room, allowed in (MAY_IMPORT | ROOT_MODULES).items() if room not in LEAVES}
+    assert set(re.findall(r"`(\w+)`", leaves)) == LEAVES
+
+
 def test_the_diagram_of_a_runs_states_is_the_table_of_the_code():
     from agentsocket.storage.run_states import NEXT, TERMINAL
 
