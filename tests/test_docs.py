@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.size_budget import ROOT
 from tests.support import markdown
+from tests.support.size_budget import ROOT
 
 LAYERS = ROOT / "layers"
 AGENTSOCKET = LAYERS / "agentsocket" / "python" / "agentsocket"

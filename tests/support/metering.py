@@ -23,7 +23,7 @@ _ASPECTS = {"LIVE"}  # rows of several kinds under one first word
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One row that a call writes: its kind as delivery.md names it, and its units (WRU)."""
+    """One row that a call writes: its kind as data-model.md names it, and its units (WRU)."""
 
     kind: str
     units: int

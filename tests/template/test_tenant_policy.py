@@ -1,4 +1,4 @@
-"""The policy that keeps a user to their own rows (delivery.md, IAM mode), judged as IAM judges it.
+"""The policy that keeps a user to their own rows (security.md, IAM mode), judged as IAM judges it.
 
 `policies.py` says why it is judged here and nowhere else: neither moto nor ministack can. What the evaluator is asked
 are made-up requests, and those that the storage code really makes (tests/support/two_users.py).

@@ -41,7 +41,7 @@ def test_limits_that_contradict_each_other_are_refused_by_name(less, more):
 
 
 def test_a_record_stays_hidden_longer_than_the_lease_lasts():
-    """delivery.md, Lease: a record must not return to a lease that is still fresh."""
+    """delivery.md, Lease and attempts: a record must not return to a lease that is still fresh."""
     limits = Limits()
     assert limits.visibility_s > limits.lease_s > 2 * limits.renew_every_s
 

@@ -266,7 +266,7 @@ async def test_a_run_that_failed_has_no_answer_to_read(world, ada):
 
 
 async def test_texts_outlive_the_runs_they_belong_to(world, ada, clock):
-    """delivery.md, Rows: a text is kept with its message, a run for 30 days."""
+    """data-model.md, Rows: a text is kept with its message, a run for 30 days."""
     says(world, "y" * 50 * KB)
     accepted = send(world, ada, "z" * 50 * KB)
     await world.work()

@@ -55,7 +55,7 @@ def test_a_transaction_is_all_or_nothing(table):
 
 
 def test_expired_rows_are_not_seen(table, clock):
-    """delivery.md, Rows: TTL deletion lags by days, so every read filters."""
+    """data-model.md, Rows: TTL deletion lags by days, so every read filters."""
     table.write(put({**KEY, "expires_at": int(clock()) + 10}))
     assert table.get(KEY)
     clock.advance(10)

@@ -255,7 +255,7 @@ def test_a_long_event_is_kept_compressed_and_read_as_it_was(log, run, dynamodb):
 
 
 def test_a_deleted_thread_gets_no_ending(log, run, table, ada, adas):
-    """delivery.md, Lease: endings check the tombstone."""
+    """delivery.md, Lease and attempts: endings check the tombstone."""
     mine = started(log, run)
     table.write(update(keys.thread(ada.user, run.thread_id), sets={"deleted_at": 1}))
     with pytest.raises(ThreadDeleted):

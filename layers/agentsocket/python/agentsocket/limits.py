@@ -97,12 +97,12 @@ class Limits(Struct, frozen=True):
     redis_connect_timeout_ms: int = 500  # it is in the same network, or away
     redis_timeout_ms: int = 500  # it answers in a millisecond, or not in time
 
-    # One role per user (delivery.md, IAM mode).
+    # One role per user (security.md, IAM mode).
     tenant_credentials_s: int = 60 * MINUTE_S  # a role that is assumed by a role: AWS allows an hour
     tenant_renew_s: int = 20 * MINUTE_S  # what they must be good for still: longer than a function runs
     tenants_cached: int = 100
 
-    # Rows (delivery.md, Rows).
+    # Rows (data-model.md, Rows).
     revocation_slack_s: int = 5 * MINUTE_S  # beyond the longest token's life
     ticket_row_s: int = 2 * MINUTE_S  # longer than a ticket lives
     upload_row_s: int = 10 * MINUTE_S  # then what has come of a message is forgotten

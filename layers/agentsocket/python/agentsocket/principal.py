@@ -49,7 +49,7 @@ class Principal(Struct, frozen=True):
 
 
 def user_id(issuer: str, subject: str) -> str:
-    """The user in every key, queue group and session tag: 32 characters of a-z2-7 (delivery.md, Who is who).
+    """The user in every key, queue group and session tag: 32 characters of a-z2-7 (data-model.md, Who is who).
 
     The hash makes any `sub` safe, and the issuer in it keeps two issuers' users apart.
     """

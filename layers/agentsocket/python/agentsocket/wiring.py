@@ -294,7 +294,7 @@ def _session() -> boto3.Session:
 
 
 def _config(max_connections: int = 10) -> Config:
-    """Explicit time-outs (delivery.md, Lease): the SDK's own minute would outlive a lease."""
+    """Explicit time-outs (delivery.md, Lease and attempts): the SDK's own minute would outlive a lease."""
     from botocore.config import Config
 
     return Config(

@@ -1,4 +1,4 @@
-"""What happens to sockets that say nothing: their time runs out, or their user's tokens are revoked (delivery.md).
+"""Quiet sockets: their time runs out, or their user's tokens are revoked (delivery.md, Control and Revoke).
 
 A check looks at one socket, does what is due, and arranges the next look. A queue may deliver the same check twice: the
 row counts the looks, and a check that is behind the row is dropped, so that two chains of checks become one again.

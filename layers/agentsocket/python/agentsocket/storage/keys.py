@@ -1,4 +1,4 @@
-"""Every key of the table, and the ids in them (delivery.md, Rows).
+"""Every key of the table, and the ids in them (data-model.md, Rows).
 
 One user's keys are `USER#<u>` or begin with `USER#<u>#`, and nobody else's do: an IAM `dynamodb:LeadingKeys` condition
 can enforce outside what `user.py` enforces inside. Ids are checked before a key is built from them.

@@ -1,4 +1,4 @@
-"""The texts of a thread's messages, kept to be read again a page at a time (delivery.md, Rows).
+"""The texts of a thread's messages, kept to be read again a page at a time (data-model.md, Rows).
 
 Every message of the transcript has a head. A short one's says where its line is; a long one's, which is written with
 the text when the message is accepted or the answer ended, says what each of the text's own rows begins with. So a page

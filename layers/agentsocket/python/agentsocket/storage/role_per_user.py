@@ -1,4 +1,4 @@
-"""The table as each user's own role reaches it (delivery.md, IAM mode).
+"""The table as each user's own role reaches it (security.md, IAM mode).
 
 What `user.py` keeps in code, AWS then enforces: a user's rows are read and written with credentials that open that
 user's partitions and no others, whatever key is asked for. Credentials are kept for their own user, until they would

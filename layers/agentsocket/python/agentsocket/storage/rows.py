@@ -1,4 +1,4 @@
-"""The rows as values: what a reader of the table gets to see (delivery.md, Rows). No keys, no I/O."""
+"""The rows as values: what a reader of the table gets to see (data-model.md, Rows). No keys, no I/O."""
 
 from __future__ import annotations
 

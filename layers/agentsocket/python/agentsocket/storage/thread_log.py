@@ -1,4 +1,4 @@
-"""A thread's log in DynamoDB: its lease, its events in contiguous seqs, its transcript (delivery.md, Lease).
+"""A thread's log: its lease, its events in contiguous seqs, its transcript (delivery.md, Lease and attempts).
 
 A not-exists condition guards each slot, not the lease: a writer that loses a slot looks at the lease and goes on at the
 new tail if the lease is its own. A run begins and ends in one transaction each. A write whose answer was lost is

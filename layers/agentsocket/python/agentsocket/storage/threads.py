@@ -1,4 +1,4 @@
-"""A user's threads: their rows, the list of them, and what was said in one (delivery.md, Rows)."""
+"""A user's threads: their rows, the list of them, and what was said in one (data-model.md, Rows)."""
 
 from __future__ import annotations
 

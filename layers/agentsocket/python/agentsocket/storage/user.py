@@ -1,4 +1,4 @@
-"""A user's rows in DynamoDB: runs, and what holds the others (delivery.md, Rows and Accept). Threads: `threads.py`.
+"""A user's rows: runs, and what holds the others (data-model.md, Rows; delivery.md, Accept). Threads: `threads.py`.
 Sockets: `connections.py`. A thread's log: `thread_log.py`.
 
 Storage opens for a `Principal`; after that no call can name another user.

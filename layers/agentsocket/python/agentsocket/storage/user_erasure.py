@@ -102,6 +102,6 @@ def _comes_back(row: Item) -> bool:
 
 
 def _kind(row: Item) -> str:
-    """A row's kind as delivery.md names it."""
+    """A row's kind as data-model.md names it."""
     words = row["SK"].split("#")
     return "#".join(words[:2]) if words[0] == "LIVE" else str(words[0])
