@@ -80,7 +80,7 @@ lint: setup ## Check style and types, and print the size of the code
 simulate: setup ## Play N=1000 seeds of a simulated deployment from SEED=0 on; N=1 prints what happens in that seed
 	@$(PYTHON) -m tests.simulation $(call option,--seeds,$(N)) $(call option,--first,$(SEED))
 
-bench: setup ## Measure what README.md promises, on a stack of its own
+bench: setup ## Measure the figures of docs/benchmarks.md, on a stack of its own
 	@$(PYTHON) -m benchmarks
 
 deploy: setup ## Build for LAMBDA_PYTHON (python3.13) on LAMBDA_ARCH (arm64), and deploy to AWS; asks before it acts
@@ -102,7 +102,7 @@ schema: setup ## Write clients/protocol.schema.json and clients/openapi.json fro
 	@$(PYTHON) -c 'import sys; from agentsocket.http_api import openapi; sys.stdout.buffer.write(openapi.publish())' \
 		>clients/openapi.json
 
-limits: setup ## Write README.md's table of limits from limits.py
+limits: setup ## Write the table of docs/limits.md from limits.py
 	@$(PYTHON) -m local.limits_table
 
 clean: ## Remove everything that was made here: environments, state, builds, caches

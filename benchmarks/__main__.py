@@ -1,4 +1,4 @@
-"""`make bench`: prints every figure the README speaks of, beside its aim and a floor measured in the same run."""
+"""`make bench`: prints every figure of docs/benchmarks.md, beside its aim and a floor measured in the same run."""
 
 from __future__ import annotations
 

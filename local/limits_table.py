@@ -1,4 +1,4 @@
-"""README.md's table of limits, written from `limits.py`: `make limits`. The comments there are the reasons here."""
+"""The table of docs/limits.md, written from `limits.py`: `make limits`. The comments there are the reasons here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentsocket.limits import DAY_S, KB, MINUTE_S, Limits
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
 BEGIN, END = "<!-- Written by `make limits` from limits.py: begin -->", "<!-- end -->"
 
 _SECTION = re.compile(r"    # (?P<title>.*)")
@@ -65,14 +65,14 @@ def _value(name: str, default: int) -> str:
     return "; ".join([humane(name, default), *bounds])
 
 
-def rewritten(readme: str) -> str:
+def rewritten(page: str) -> str:
     """The page with the table as it should be. Raises ValueError when it has no place for it."""
-    before, begin, rest = readme.partition(BEGIN)
+    before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md has no {BEGIN} … {END}")
+        raise ValueError(f"docs/limits.md has no {BEGIN} … {END}")
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(rewritten(README.read_text("utf-8")), "utf-8")
+    PAGE.write_text(rewritten(PAGE.read_text("utf-8")), "utf-8")

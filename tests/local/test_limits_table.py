@@ -1,15 +1,15 @@
-"""README.md's table of limits is what `limits.py` says."""
+"""The table of docs/limits.md is what `limits.py` says."""
 
 from __future__ import annotations
 
 import pytest
 
 from agentsocket.limits import Limits
-from local.limits_table import BEGIN, END, README, humane, rewritten, table
+from local.limits_table import BEGIN, END, PAGE, humane, rewritten, table
 
 
-def test_the_readme_has_every_limit_as_it_is():
-    page = README.read_text("utf-8")
+def test_the_page_has_every_limit_as_it_is():
+    page = PAGE.read_text("utf-8")
     assert page == rewritten(page), "run `make limits`"
 
 
@@ -48,5 +48,5 @@ def test_values_are_said_as_people_say_them(name, value, said):
 
 def test_a_page_without_a_place_for_the_table_is_refused():
     with pytest.raises(ValueError, match="has no"):
-        rewritten("# agentsocket")
+        rewritten("# Limits")
     assert rewritten(f"a\n{BEGIN}\nold\n{END}\nb") == f"a\n{BEGIN}\n{table()}\n{END}\nb"
