@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from agentsocket import agents
-from agentsocket.agents import Remember, Text, Thinking, Turn, runner
-from tests.docs.pages import blocks, text
+from agentsocket.agents import runner
+from agentsocket.agents.contract import AgentEvent, Remember, Text, Thinking, Turn
+from tests.support.pages import blocks, text
 
 AGENT, _, TESTED = [block.text for block in blocks("docs/agents.md") if block.kind == "python"]
 
@@ -39,5 +39,5 @@ async def test_the_pages_own_test_of_it_works():
 def test_the_tables_name_every_field_of_a_turn_and_every_event():
     fields = msgspec.structs.fields(Turn)
     assert all(f"| `{field.name}` |" in text("docs/agents.md") for field in fields)
-    events = [event.__name__ for event in agents.AgentEvent.__args__]
+    events = [event.__name__ for event in AgentEvent.__args__]
     assert all(f"| `{name}(" in text("docs/agents.md") for name in events)

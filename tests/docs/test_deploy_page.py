@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.docs.pages import text
+from tests.support.pages import text
 from tests.template.reading import template
 
 _SECTION = text("docs/deploy.md").partition("\n## Parameters\n")[2].partition("\n## ")[0]

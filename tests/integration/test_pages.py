@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.docs.pages import PROMPT, ROOT, blocks, commands, pages
-from tests.integration.asking import ask
-from tests.waiting import TIME_FACTOR, until
+from tests.support.pages import PROMPT, ROOT, blocks, commands, pages
+from tests.support.waiting import TIME_FACTOR, until
 
 PAGES = [page for page in pages() if any(command.runs_here for command in commands(page))]
 LOGGED_OUT = "curl -s $AUTH/oauth/logout -X POST"
@@ -55,8 +54,7 @@ def shell(deployment):
 
 @pytest.fixture(scope="module")
 def typed(deployment, shell):
-    """What the command lines of a page print, each page typed once; `frank` has a thread, `grace` has signed in."""
-    assert ask(f"{deployment.http}/threads", "POST", token=deployment.token("frank"), body=b"{}").status == 201
+    """What the command lines of a page print, each page typed once; `grace` has signed in."""
     found: dict[str, list[Typed]] = {}
 
     def page(name: str) -> list[Typed]:
