@@ -78,18 +78,26 @@ def test_every_command_line_of_a_page_works(typed, page):
 
 
 def test_the_picture_of_a_run_is_what_a_run_prints(typed):
-    """But for how the answer's text is cut into pieces, and for how long it took."""
-
-    def essence(printed: str) -> list[str]:
-        lines = [re.sub(r"\d+ ms", "… ms", line) for line in printed.splitlines()]
-        pieces = [line.removeprefix("partial_result  ") for line in lines if line.startswith("partial_result")]
-        rest = [line for line in lines if not line.startswith("partial_result")]
-        return [*rest, " ".join(" ".join(pieces).split())]
-
+    """But for how long it took, and for how the text is cut into pieces: whole it is what the frames of a run bring."""
     (picture,) = [block for block in blocks("README.md") if block.kind == "console"]
     first, _, shown = picture.text.partition("\n")
     (said,) = [said for command, said in typed("README.md") if PROMPT + command == first]
-    assert essence(said) == essence(shown)
+    assert told(said) == told(shown)
+    (printed,) = [said for command, said in typed("docs/quickstart.md") if "JSON=1" in command]
+    frames = [json.loads(line) for line in printed.splitlines()]
+    text = "".join(each["payload"]["content"] for each in frames if each["type"] == "partial_result")
+    assert pieces(shown).split() == text.replace("\n", "\\n").split()
+
+
+def told(printed: str) -> list[str]:
+    """The lines of a chat but for the pieces of the text, and for times."""
+    lines = [re.sub(r"\d+ ms", "… ms", line) for line in printed.splitlines()]
+    return [line for line in lines if not line.startswith("partial_result")]
+
+
+def pieces(printed: str) -> str:
+    """The pieces of the text, joined."""
+    return " ".join(re.findall(r"^partial_result  (.*)$", printed, re.MULTILINE))
 
 
 async def test_a_session_from_sign_in_to_logout(typed, deployment):
