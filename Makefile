@@ -102,7 +102,7 @@ schema: setup ## Write clients/protocol.schema.json and clients/openapi.json fro
 	@$(PYTHON) -c 'import sys; from agentsocket.http_api import openapi; sys.stdout.buffer.write(openapi.publish())' \
 		>clients/openapi.json
 
-limits: setup ## Write the table of docs/limits.md from limits.py
+limits: setup ## Write the tables of docs/limits.md from both limits.py
 	@$(PYTHON) -m local.limits_table
 
 clean: ## Remove everything that was made here: environments, state, builds, caches

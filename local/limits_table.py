@@ -1,4 +1,4 @@
-"""The table of docs/limits.md, written from `limits.py`: `make limits`. The comments there are the reasons here."""
+"""The tables of docs/limits.md, from both `limits.py`: `make limits`. The comments there are the reasons here."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentsocket.limits import DAY_S, KB, MINUTE_S, Limits
+from authservice.limits import Limits as AuthLimits
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
-BEGIN, END = "<!-- Written by `make limits` from limits.py: begin -->", "<!-- end -->"
+PLACES = {
+    "<!-- Written by `make limits` from agentsocket/limits.py: begin -->": Limits,
+    "<!-- Written by `make limits` from authservice/limits.py: begin -->": AuthLimits,
+}
+END = "<!-- end -->"
 
 _SECTION = re.compile(r"    # (?P<title>.*)")
 _LIMIT = re.compile(r"    (?P<name>\w+): int = [^#]*(?:# (?P<why>.*))?")
@@ -36,42 +41,44 @@ def humane(name: str, value: int) -> str:
     return f"{value:,}"
 
 
-def table() -> str:
-    """The table in Markdown: a line for each limit, grouped as in limits.py."""
-    return "\n".join(["| limit | default | why |", "|---|---|---|", *_lines()])
+def table(limits: type[Limits | AuthLimits]) -> str:
+    """The table in Markdown: a line for each limit, grouped as in its limits.py."""
+    return "\n".join(["| limit | default | why |", "|---|---|---|", *_lines(limits)])
 
 
-def _lines() -> Iterator[str]:
-    defaults, title = Limits(), ""
-    for line in inspect.getsource(Limits).splitlines():
+def _lines(limits: type[Limits | AuthLimits]) -> Iterator[str]:
+    defaults, title = limits(), ""
+    for line in inspect.getsource(limits).splitlines():
         if found := _LIMIT.fullmatch(line):
             if title:
                 yield f"| **{title}** | | |"
                 title = ""
             name = found["name"]
-            yield f"| `{name}` | {_value(name, getattr(defaults, name))} | {(found['why'] or '').strip()} |"
+            yield f"| `{name}` | {_value(limits, name, getattr(defaults, name))} | {(found['why'] or '').strip()} |"
         elif found := _SECTION.fullmatch(line):
             title = found["title"].rstrip(".")
         elif "AT_MOST" in line:
             return
 
 
-def _value(name: str, default: int) -> str:
+def _value(limits: type[Limits | AuthLimits], name: str, default: int) -> str:
     bounds = [
         f"{words} {humane(name, bound[name])}"
-        for words, bound in (("at least", Limits.AT_LEAST), ("at most", Limits.AT_MOST))
+        for words, bound in (("at least", getattr(limits, "AT_LEAST", {})), ("at most", limits.AT_MOST))
         if name in bound
     ]
     return "; ".join([humane(name, default), *bounds])
 
 
 def rewritten(page: str) -> str:
-    """The page with the table as it should be. Raises ValueError when it has no place for it."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"docs/limits.md has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The page with the tables as they should be. Raises ValueError when it has no place for one."""
+    for place, limits in PLACES.items():
+        before, begin, rest = page.partition(place)
+        _, end, after = rest.partition(END)
+        if not begin or not end:
+            raise ValueError(f"docs/limits.md has no {place} … {END}")
+        page = f"{before}{place}\n{table(limits)}\n{END}{after}"
+    return page
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The table of docs/limits.md is what `limits.py` says."""
+"""The tables of docs/limits.md are what both `limits.py` say."""
 
 from __future__ import annotations
+
+from dataclasses import fields
 
 import pytest
 
 from agentsocket.limits import Limits
-from local.limits_table import BEGIN, END, PAGE, humane, rewritten, table
+from authservice.limits import Limits as AuthLimits
+from local.limits_table import END, PAGE, PLACES, humane, rewritten, table
 
 
 def test_the_page_has_every_limit_as_it_is():
@@ -13,15 +16,21 @@ def test_the_page_has_every_limit_as_it_is():
     assert page == rewritten(page), "run `make limits`"
 
 
-def test_every_limit_has_one_line():
-    named = [line.split("`")[1] for line in table().splitlines() if line.startswith("| `")]
-    assert named == list(Limits.__struct_fields__)
+@pytest.mark.parametrize(
+    ("limits", "names"),
+    [(Limits, Limits.__struct_fields__), (AuthLimits, [field.name for field in fields(AuthLimits)])],
+    ids=["agentsocket", "authservice"],
+)
+def test_every_limit_has_one_line(limits, names):
+    named = [line.split("`")[1] for line in table(limits).splitlines() if line.startswith("| `")]
+    assert named == list(names)
 
 
 def test_a_reason_and_a_group_come_from_the_comments():
-    lines = table().splitlines()
+    lines = table(Limits).splitlines()
     assert any(line.startswith("| **Tokens** |") for line in lines)
     assert "| `check_every_s` | 15 min; at most 15 min | SQS delays a message by at most that |" in lines
+    assert "| `ticket_s` | 1 min; at most 1 min |  |" in table(AuthLimits).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -49,4 +58,9 @@ def test_values_are_said_as_people_say_them(name, value, said):
 def test_a_page_without_a_place_for_the_table_is_refused():
     with pytest.raises(ValueError, match="has no"):
         rewritten("# Limits")
-    assert rewritten(f"a\n{BEGIN}\nold\n{END}\nb") == f"a\n{BEGIN}\n{table()}\n{END}\nb"
+    ours, theirs = PLACES
+    with pytest.raises(ValueError, match="authservice"):
+        rewritten(f"{ours}\n{END}")
+    old = f"a\n{ours}\nold\n{END}\nb\n{theirs}\n{END}\nc"
+    new = f"a\n{ours}\n{table(Limits)}\n{END}\nb\n{theirs}\n{table(AuthLimits)}\n{END}\nc"
+    assert rewritten(old) == new
