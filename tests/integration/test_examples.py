@@ -26,7 +26,7 @@ PAGE = EXAMPLES / "browser" / "index.html"
 def blocks(title):
     """The commands of a section of examples/README.md, a text for each block."""
     section = (EXAMPLES / "README.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
 async def bot(deployment, question, **settings):

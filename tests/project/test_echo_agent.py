@@ -51,7 +51,7 @@ def test_a_client_names_it_only_where_it_is_in_the_catalog(world: World, ada: Pr
 def test_it_is_in_the_catalog_once_its_readme_is_followed(tmp_path: Path) -> None:
     """The commands and lines of examples/README.md, carried out in a copy."""
     text = (ROOT / "examples" / "README.md").read_text().partition("## The agent")[2]
-    [command], [lines] = re.findall(r"```\n(cp .*)\n```", text), re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [command], [lines] = re.findall(r"```sh\n(cp .*)\n```", text), re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     [catalog] = re.findall(r"`(layers/\S+/catalog\.py)`", text)
     for folder in ("examples", "layers/agentsocket/python"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

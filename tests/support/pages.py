@@ -19,6 +19,11 @@ MARKS = ("needs an AWS account", "needs Docker", "needs a quiet machine")
 KINDS = {"", "sh", "console", "python", "json", "mermaid", "text", "html"}
 PROMPT = "$ "
 
+BOT = "tests/integration/test_examples.py::test_the_bot_is_started_as_its_readme_says"
+BROWSER = (
+    "tests/integration/test_examples.py::test_the_page_is_served_from_the_origin_that_its_readme_has_the_stack_allow"
+)
+
 # Word for word what stands in a page: which test, or which step of CI, runs it in another way than as it stands.
 ELSEWHERE = {
     "make up": "tests/local/test_stack.py::test_a_stack_writes_down_how_it_is_reached_and_forgets_it_when_interrupted",
@@ -28,6 +33,15 @@ ELSEWHERE = {
     "make up LIMITS='{\"commands_per_s\": 50}'": "tests/integration/conftest.py::strict",
     'make up PARAMETERS=\'{"Introspection": "all"}\'': "tests/integration/conftest.py::strict",
     "make erase-user USER=ada": "tests/integration/test_erasing_a_user.py::test_who_comes_back_finds_nothing_of_before",
+    "bash .ci/run": ".github/workflows/ci.yml::bash .ci/run",
+    ".venv/bin/python -m pytest -n0 tests/unit -q": ".ci/run::make test",
+    "make simulate N=1000": ".ci/run::make simulate N=5000",
+    "export AGENTSOCKET_TOKEN=$(make --silent token USER=ada)": BOT,
+    ".venv/bin/python examples/bot.py hello": BOT,
+    'make up PARAMETERS=\'{"AllowedOrigins": "http://localhost:8000"}\'': BROWSER,
+    "python3 -m http.server 8000 --bind 127.0.0.1 --directory examples/browser": BROWSER,
+    "cp examples/echo_agent.py layers/agentsocket/python/agentsocket/agents/": "tests/project/test_echo_agent.py"
+    "::test_it_is_in_the_catalog_once_its_readme_is_followed",
     "make limits": "tests/local/test_limits_table.py::test_the_page_has_every_limit_as_it_is",
     "make test": ".ci/run::make test",
     "make lint": ".ci/run::make lint",
