@@ -1,4 +1,4 @@
-"""Accepting a message, whether it comes whole or in parts that are gathered first (delivery.md, Parts)."""
+"""Accepting a message once, whole or in parts that are gathered first (delivery.md, Accept and Parts)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from agentsocket.errors import AgentSocketError, BadRequest, Busy, IdempotencyConflict, RateLimited
-from agentsocket.protocol import messages as protocol
+from agentsocket.protocol import messages
 from agentsocket.storage.multipart import NewMessage, Part
 
 if TYPE_CHECKING:
@@ -15,57 +15,58 @@ if TYPE_CHECKING:
 
 
 def accept(
-    command: protocol.SendMessage, message: NewMessage, *, user: UserStorage
-) -> Accepted | protocol.PartAccepted:
-    """The run of the message, or what its other parts are that are still to come."""
+    command: messages.SendMessage, message: NewMessage, *, store: UserStorage
+) -> Accepted | messages.PartAccepted:
+    """The run of the message, or which of its parts are still missing."""
     part = _part(command, message)
     if part is None:
-        return _admitted(message, user, cost=1)
-    user.quotas.spend(1)
+        return _admitted(message, store, cost=1)
+    store.quotas.spend(1)
     if message.thread_id is not None:
-        user.threads.get(message.thread_id)
-    arrival = user.uploads.add(part)
+        store.threads.get(message.thread_id)
+    arrival = store.uploads.add(part)
     if arrival.run is not None:
-        return user.again(arrival.run)
+        return store.again(arrival.run)
     if arrival.message is None:
         missing = list(arrival.missing)
-        return protocol.PartAccepted(message_id=message.message_id, part=part.number, parts=part.parts, missing=missing)
+        return messages.PartAccepted(message_id=message.message_id, part=part.number, parts=part.parts, missing=missing)
     try:
-        accepted = _admitted(arrival.message, user, cost=0)
-    except IdempotencyConflict:  # and so it will stay: its place is another's
-        user.uploads.close(message.message_id)
+        accepted = _admitted(arrival.message, store, cost=0)
+    except IdempotencyConflict:  # every retry would meet it again: its message_id belongs to another message
+        store.uploads.close(message.message_id)
         raise
-    user.uploads.close(message.message_id)
+    store.uploads.close(message.message_id)
     return accepted
 
 
-def _admitted(message: NewMessage, user: UserStorage, *, cost: int) -> Accepted:
-    """The run of a whole message, as far as the user's quotas go. One that is there already is no further one."""
-    run_id = user.run_id(message.message_id)
+def _admitted(message: NewMessage, store: UserStorage, *, cost: int) -> Accepted:
+    """The run of a whole message, within the user's quotas. A message accepted before is found, and counts no run."""
+    run_id = store.run_id(message.message_id)
     try:
-        user.quotas.admit(run_id, cost)
+        store.quotas.admit(run_id, cost)
     except (Busy, RateLimited):
-        if user.run(run_id) is None:
+        if store.run(run_id) is None:
             raise
-        user.quotas.spend(cost)
-        return user.accept(message)
+        store.quotas.spend(cost)
+        return store.accept(message)
     try:
-        accepted = user.accept(message)
+        accepted = store.accept(message)
     except AgentSocketError as error:
-        user.quotas.take_back(run_id, waits=isinstance(error, IdempotencyConflict))
+        store.quotas.take_back(run_id, waits=isinstance(error, IdempotencyConflict))
         raise
     if accepted.duplicate:
-        user.quotas.take_back(run_id, waits=accepted.run.state == "accepted")
+        store.quotas.take_back(run_id, waits=accepted.run.state == "accepted")
     return accepted
 
 
-def _part(command: protocol.SendMessage, message: NewMessage) -> Part | None:
+def _part(command: messages.SendMessage, message: NewMessage) -> Part | None:
     """The part of a message that the command is, or None when it is a whole one."""
     number, parts = command.part, command.parts
     if number is UNSET and parts is UNSET:
         return None
     if number is UNSET or parts is UNSET:
-        raise BadRequest("part and parts come together", field="payload.part" if number is UNSET else "payload.parts")
+        missing = "payload.part" if number is UNSET else "payload.parts"
+        raise BadRequest("part and parts must be given together", field=missing)
     if number > parts:
-        raise BadRequest("there is no such part", field="payload.part")
+        raise BadRequest(f"part is {number}, beyond parts, which is {parts}; parts count from 1", field="payload.part")
     return Part(message, number, parts)

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from agentsocket import encoded_text
 from agentsocket.limits import Limits
 from agentsocket.protocol import frames
-from agentsocket.protocol import messages as protocol
+from agentsocket.protocol import messages
 from agentsocket.protocol.frames import Reply
 from agentsocket.protocol.messages import Position
 from agentsocket.storage.rows import LogEvent, Message, Thread
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from agentsocket.storage.user import UserStorage
 
 Reason = Literal["epoch", "trimmed", "limit"]
-_SNAPSHOT_SHARE = 3  # the text of a run under way takes at most a third of a snapshot
+_SNAPSHOT_SHARE = 3  # the text of a running run takes at most a third of a snapshot
 
 
 def resume(
-    user: UserStorage,
+    store: UserStorage,
     connection_id: str,
     thread_id: str,
     since: Position | None,
@@ -42,40 +42,40 @@ def resume(
 
     `only`: it follows no other thread from then on. Raises NotFound, or Disconnect when the connection has no row.
     """
-    thread = user.threads.get(thread_id)
+    thread = store.threads.get(thread_id)
     if since is None or since.epoch != thread.epoch:
-        yield from _start_over(user, connection_id, thread, None if since is None else "epoch", limits, only)
+        yield from _start_over(store, connection_id, thread, None if since is None else "epoch", limits, only)
         return
-    log = user.log(thread_id)
-    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
+    log = store.log(thread_id)
+    generation = store.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
     missed = _missed(log, since, limits, max_bytes)
     if isinstance(missed, str):
-        thread = user.threads.renew_epoch(thread_id) if missed == "epoch" else thread
-        yield from _start_over(user, connection_id, thread, missed, limits, only)
+        thread = store.threads.renew_epoch(thread_id) if missed == "epoch" else thread
+        yield from _start_over(store, connection_id, thread, missed, limits, only)
         return
     top = missed[-1].seq if missed else since.seq
     yield from _replay(thread, top, missed, limits)
-    user.connections.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
+    store.connections.move_cursor(connection_id, thread_id, generation=generation, cursor=top)
 
 
 def _start_over(
-    user: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits, only: bool
+    store: UserStorage, connection_id: str, thread: Thread, reason: Reason | None, limits: Limits, only: bool
 ) -> Iterator[Reply]:
     """Subscribe from nothing, so that no cursor of another numbering keeps a worker's events back; and a snapshot."""
-    generation = user.connections.subscribe(connection_id, thread.thread_id, cursor=0, only=only)
-    log = user.log(thread.thread_id)
+    generation = store.connections.subscribe(connection_id, thread.thread_id, cursor=0, only=only)
+    log = store.log(thread.thread_id)
     top = log.top()
     yield Reply(
-        protocol.Subscribed(
+        messages.Subscribed(
             thread_id=thread.thread_id, epoch=thread.epoch, seq=top, recovered=False, reason=reason or UNSET
         )
     )
-    yield Reply(_snapshot(user, log, thread, top, limits), thread.thread_id)
-    user.connections.move_cursor(connection_id, thread.thread_id, generation=generation, cursor=top)
+    yield Reply(_snapshot(store, log, thread, top, limits), thread.thread_id)
+    store.connections.move_cursor(connection_id, thread.thread_id, generation=generation, cursor=top)
 
 
 def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> list[LogEvent] | Reason:
-    """Everything after `since`, or why it cannot be had. Two reads, however long the thread is."""
+    """Every event after `since`, or why a replay cannot give them. Two reads, however long the thread is."""
     if max_bytes <= 0:
         return "limit"
     top = log.meta().top
@@ -93,7 +93,7 @@ def _missed(log: ThreadLog, since: Position, limits: Limits, max_bytes: int) -> 
 
 
 def _replay(thread: Thread, top: int, events: list[LogEvent], limits: Limits) -> Iterator[Reply]:
-    yield Reply(protocol.Subscribed(thread_id=thread.thread_id, epoch=thread.epoch, seq=top, recovered=True))
+    yield Reply(messages.Subscribed(thread_id=thread.thread_id, epoch=thread.epoch, seq=top, recovered=True))
     pages: list[list[bytes]] = [[]]
     size = 0
     for event in events:
@@ -106,21 +106,21 @@ def _replay(thread: Thread, top: int, events: list[LogEvent], limits: Limits) ->
         yield Reply(frames.batch(page, more=number < len(pages)), thread.thread_id)
 
 
-def _snapshot(user: UserStorage, log: ThreadLog, thread: Thread, top: int, limits: Limits) -> protocol.ThreadSnapshot:
-    """The thread as of `top`: the newest messages that fit, and the text of a run under way."""
+def _snapshot(store: UserStorage, log: ThreadLog, thread: Thread, top: int, limits: Limits) -> messages.ThreadSnapshot:
+    """The thread as of `top`: the newest messages that fit, and the text of a running run."""
     room = frames.room(limits)
-    active = _active_run(user, log, top, limits, room // _SNAPSHOT_SHARE)
+    active = _active_run(store, log, top, limits, room // _SNAPSHOT_SHARE)
     if active is not None:
         room -= len(msgspec.json.encode(active))
     newest, _ = log.history(up_to=top, limit=limits.snapshot_max_messages)
-    messages = frames.fitting([shown(message, limits) for message in newest], room)
-    return protocol.ThreadSnapshot(messages=messages[::-1], epoch=thread.epoch, seq=top, active_run=active or UNSET)
+    newest_first = frames.fitting([message_info(message, limits) for message in newest], room)
+    return messages.ThreadSnapshot(messages=newest_first[::-1], epoch=thread.epoch, seq=top, active_run=active or UNSET)
 
 
-def shown(message: Message, limits: Limits) -> protocol.MessageInfo:
-    """A message of the transcript as clients get it: of a long one the start."""
+def message_info(message: Message, limits: Limits) -> messages.MessageInfo:
+    """A message of the transcript as clients get it: of a long one the beginning."""
     content = encoded_text.preview(message.content, limits.preview_bytes)
-    return protocol.MessageInfo(
+    return messages.MessageInfo(
         message_id=message.message_id,
         seq=message.seq,
         role=message.role,
@@ -131,16 +131,16 @@ def shown(message: Message, limits: Limits) -> protocol.MessageInfo:
 
 
 def _active_run(
-    user: UserStorage, log: ThreadLog, top: int, limits: Limits, max_bytes: int
-) -> protocol.ActiveRun | None:
+    store: UserStorage, log: ThreadLog, top: int, limits: Limits, max_bytes: int
+) -> messages.ActiveRun | None:
     """The newest attempt of the run that holds the lease, folded up to `top`."""
     run_id = log.meta().lease_run
-    run = user.run(run_id) if run_id else None
+    run = store.run(run_id) if run_id else None
     if run is None or run.terminal or not run.first_seq:
         return None
     events, more = log.events(after=run.first_seq - 1, up_to=top, limit=limits.replay_max_events)
     text = "".join(frames.delta(event.frame) for event in events if event.attempt == run.attempts)
-    shown = encoded_text.preview(text, max_bytes)
-    return protocol.ActiveRun(
-        run_id=run_id, message_id=f"{run_id}.{run.attempts}", content=shown, truncated=more or shown != text
+    content = encoded_text.preview(text, max_bytes)
+    return messages.ActiveRun(
+        run_id=run_id, message_id=f"{run_id}.{run.attempts}", content=content, truncated=more or content != text
     )

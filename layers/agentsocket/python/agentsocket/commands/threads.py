@@ -1,4 +1,4 @@
-"""The commands about threads, over a socket or HTTP: making, naming, listing, reading, following and deleting them."""
+"""The commands about threads, over a socket or HTTP: creating, renaming, listing, reading, switching to and deleting them."""
 
 from __future__ import annotations
 
@@ -7,83 +7,84 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import UNSET
 
-from agentsocket.commands.connection import CommandContext, tell_others
-from agentsocket.commands.replay import resume, shown
+from agentsocket.commands import notify
+from agentsocket.commands.replay import message_info, resume
+from agentsocket.commands.request import CommandContext
 from agentsocket.errors import BadRequest
 from agentsocket.inputs import Deletion
 from agentsocket.protocol import frames
-from agentsocket.protocol import messages as protocol
+from agentsocket.protocol import messages
 from agentsocket.protocol.frames import Reply
 from agentsocket.storage import keys
 from agentsocket.storage.rows import ThreadSummary
 
 
-def create_thread(command: protocol.CreateThread, asked: CommandContext) -> Iterator[Reply]:
-    """Begin a thread, once per command id. The other connections hear of it when it is new."""
-    asked.admit()
-    thread, fresh = asked.user.threads.create(asked.command_id, title=command.title, metadata=command.metadata)
-    created = msgspec.convert(_info(thread), protocol.ThreadCreated, from_attributes=True)
+def create_thread(command: messages.CreateThread, request: CommandContext) -> Iterator[Reply]:
+    """Create a thread, once per command id. The other connections are notified of a new one."""
+    request.admit()
+    thread, fresh = request.store.threads.create(request.command_id, title=command.title, metadata=command.metadata)
+    created = msgspec.convert(_info(thread), messages.ThreadCreated, from_attributes=True)
     if fresh:
-        tell_others(created, asked)
+        notify.others(created, request)
     yield Reply(created)
 
 
-def rename_thread(command: protocol.RenameThread, asked: CommandContext) -> Iterator[Reply]:
+def rename_thread(command: messages.RenameThread, request: CommandContext) -> Iterator[Reply]:
     """Give a thread of the user's another title. Raises NotFound."""
-    asked.admit()
-    asked.user.threads.rename(command.thread_id, command.title)
-    renamed = protocol.ThreadRenamed(thread_id=command.thread_id, title=command.title)
-    tell_others(renamed, asked)
+    request.admit()
+    request.store.threads.rename(command.thread_id, command.title)
+    renamed = messages.ThreadRenamed(thread_id=command.thread_id, title=command.title)
+    notify.others(renamed, request)
     yield Reply(renamed)
 
 
-def delete_thread(command: protocol.DeleteThread, asked: CommandContext) -> Iterator[Reply]:
-    """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, whoever dies now."""
-    asked.admit()
-    erasure = asked.user.erasure(command.thread_id, by=asked.command_id)
-    erasure.require()
-    asked.run_queue.delete(Deletion(asked.principal.user, command.thread_id, asked.command_id))
-    erasure.hide()
-    deleted = protocol.ThreadDeleted(thread_id=command.thread_id)
-    tell_others(deleted, asked)
+def delete_thread(command: messages.DeleteThread, request: CommandContext) -> Iterator[Reply]:
+    """Hide a thread at once and have its rows swept. Queued first: a hidden thread is swept even if this process dies."""
+    request.admit()
+    deletion = request.store.erasure(command.thread_id, by=request.command_id)
+    deletion.require()
+    request.run_queue.delete(Deletion(request.principal.user, command.thread_id, request.command_id))
+    deletion.hide()
+    deleted = messages.ThreadDeleted(thread_id=command.thread_id)
+    notify.others(deleted, request)
     yield Reply(deleted)
 
 
-def list_threads(command: protocol.ListThreads, asked: CommandContext) -> Iterator[Reply]:
-    """A page of the user's threads, as many as fit a frame. Raises BadRequest for a cursor that is none."""
-    asked.admit()
-    limit = min(command.limit, asked.limits.max_page)
+def list_threads(command: messages.ListThreads, request: CommandContext) -> Iterator[Reply]:
+    """A page of the user's threads, as many as fit a frame. Raises BadRequest for an invalid cursor."""
+    request.admit()
+    limit = min(command.limit, request.limits.max_page)
     try:
-        found, cursor = asked.user.threads.page(limit=limit, before=command.cursor)
+        found, cursor = request.store.threads.page(limit=limit, before=command.cursor)
     except BadRequest as error:
         error.field = f"payload.{error.field}"
         raise
-    lines = frames.fitting([_info(thread) for thread in found], frames.room(asked.limits))
-    if len(lines) < len(found):
-        cursor = found[len(lines) - 1].mark
-    yield Reply(protocol.ThreadList(threads=lines, cursor=cursor or UNSET))
+    fitted = frames.fitting([_info(thread) for thread in found], frames.room(request.limits))
+    if len(fitted) < len(found):
+        cursor = found[len(fitted) - 1].mark
+    yield Reply(messages.ThreadList(threads=fitted, cursor=cursor or UNSET))
 
 
-def get_thread_history(command: protocol.GetThreadHistory, asked: CommandContext) -> Iterator[Reply]:
+def get_thread_history(command: messages.GetThreadHistory, request: CommandContext) -> Iterator[Reply]:
     """A page of a thread's transcript, as many messages as fit a frame. New ones shift nothing: a cursor is a seq.
 
-    Raises NotFound, or BadRequest for a cursor that is none.
+    Raises NotFound, or BadRequest for an invalid cursor.
     """
-    asked.enter(command.thread_id)
-    found, more = asked.user.log(command.thread_id).history(
-        up_to=_before(command.cursor), limit=min(command.limit, asked.limits.max_page)
+    request.enter(command.thread_id)
+    found, more = request.store.log(command.thread_id).history(
+        up_to=_before(command.cursor), limit=min(command.limit, request.limits.max_page)
     )
-    lines = frames.fitting([shown(message, asked.limits) for message in found], frames.room(asked.limits))
-    more |= len(lines) < len(found)
-    cursor = str(lines[-1].seq) if more and lines else UNSET
-    yield Reply(protocol.ThreadHistory(messages=lines, cursor=cursor), command.thread_id)
+    fitted = frames.fitting([message_info(message, request.limits) for message in found], frames.room(request.limits))
+    more |= len(fitted) < len(found)
+    cursor = str(fitted[-1].seq) if more and fitted else UNSET
+    yield Reply(messages.ThreadHistory(messages=fitted, cursor=cursor), command.thread_id)
 
 
-def get_content(command: protocol.GetContent, asked: CommandContext) -> Iterator[Reply]:
+def get_content(command: messages.GetContent, request: CommandContext) -> Iterator[Reply]:
     """A page of the text of a message in a thread of the user's own."""
-    asked.enter(command.thread_id)
-    page = asked.user.log(command.thread_id).contents.page(command.message_id, command.offset)
-    payload = protocol.Content(
+    request.enter(command.thread_id)
+    page = request.store.log(command.thread_id).contents.page(command.message_id, command.offset)
+    payload = messages.Content(
         content=page.content,
         offset=page.offset,
         bytes=page.bytes,
@@ -93,20 +94,20 @@ def get_content(command: protocol.GetContent, asked: CommandContext) -> Iterator
     yield Reply(payload, command.thread_id)
 
 
-def switch_thread(command: protocol.SwitchThread, asked: CommandContext) -> Iterator[Reply]:
-    """Follow this thread and no other; then what was missed of it, as `subscribe` has it."""
+def switch_thread(command: messages.SwitchThread, request: CommandContext) -> Iterator[Reply]:
+    """Follow this thread and no other; then replay what was missed of it, as `subscribe` does."""
     since = None if command.since is UNSET else command.since
     replies = resume(
-        asked.user,
-        asked.connection_id,
+        request.store,
+        request.connection_id,
         command.thread_id,
         since,
-        limits=asked.limits,
-        max_bytes=asked.limits.replay_max_bytes,
+        limits=request.limits,
+        max_bytes=request.limits.replay_max_bytes,
         only=True,
     )
     first = next(replies)
-    yield Reply(protocol.ThreadSwitched(thread_id=command.thread_id))
+    yield Reply(messages.ThreadSwitched(thread_id=command.thread_id))
     yield first
     yield from replies
 
@@ -116,12 +117,12 @@ def _before(cursor: str) -> int:
     if not cursor:
         return keys.LAST_SEQ
     if not (cursor.isascii() and cursor.isdigit() and 0 < int(cursor) <= keys.LAST_SEQ):
-        raise BadRequest("no such page", field="payload.cursor")
+        raise BadRequest("invalid cursor: pass the cursor of the previous page unchanged", field="payload.cursor")
     return int(cursor) - 1
 
 
-def _info(thread: ThreadSummary) -> protocol.ThreadInfo:
-    return protocol.ThreadInfo(
+def _info(thread: ThreadSummary) -> messages.ThreadInfo:
+    return messages.ThreadInfo(
         thread_id=thread.thread_id,
         title=thread.title,
         metadata=dict(thread.metadata),

@@ -14,7 +14,7 @@ import msgspec
 
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import health, registry
-from agentsocket.commands.connection import CommandContext
+from agentsocket.commands.request import CommandContext
 from agentsocket.errors import BadRequest, CommandError, Internal, NotFound, NoToken, TokenRejected, TooLarge
 from agentsocket.http_api import openapi
 from agentsocket.http_api.routes import HEALTH, IDEMPOTENCY_KEY, Failure, Route
@@ -72,19 +72,19 @@ class Api:
             found = health.check({"table": self._storage.reachable, "contexts": self._contexts.state}, now=self._now)
             return HttpAnswer(503 if found.status == "down" else 200, found)
         asked = self._asked(request)
-        [reply] = registry.answer(self._command(route, request), asked)
+        [reply] = registry.reply(self._command(route, request), asked)
         return HttpAnswer(route.status, reply.payload)
 
     def _asked(self, request: HttpRequest) -> CommandContext:
         """Who asks, with a token that is in force: one read."""
         who = self._verify(_bearer(request))
-        user = self._storage.for_user(who)
-        user.connections.require_token()
+        store = self._storage.for_user(who)
+        store.connections.require_token()
         return CommandContext(
             principal=who,
             connection_id="",
-            command_id=_key(request) or user.new_id(),
-            user=user,
+            command_id=_key(request) or store.new_id(),
+            store=store,
             contexts=self._contexts,
             run_queue=self._run_queue,
             management_api=self._management_api,
