@@ -47,11 +47,11 @@ MUTANTS = [
     Mutant(
         "the cursor is written after the log was read",
         "commands/replay.py",
-        """    generation = user.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
+        """    generation = store.connections.subscribe(connection_id, thread_id, cursor=since.seq, only=only)
     missed = _missed(log, since, limits, max_bytes)
 """,
         """    missed = _missed(log, since, limits, max_bytes)
-    generation = user.connections.subscribe(connection_id, thread_id, cursor=log.top())
+    generation = store.connections.subscribe(connection_id, thread_id, cursor=log.top())
 """,
     ),
     Mutant(
@@ -74,7 +74,7 @@ MUTANTS = [
         "a record is acknowledged though the lease was lost",
         "worker/attempt.py",
         """    elif unfinished:
-        raise RunUnfinished("this worker may not, or cannot, go on")
+        raise RunUnfinished("lease lost or storage unavailable; the record will be redelivered")
 """,
         """    elif unfinished:
         return
@@ -100,7 +100,7 @@ MUTANTS = [
     Mutant(
         "nobody looks for subscribers after the last event",
         "worker/fan_out.py",
-        """        await self.look()
+        """        await self.poll()
         self._ending = True
 """,
         """        self._ending = True

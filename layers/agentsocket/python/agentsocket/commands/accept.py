@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import UNSET
 
 from agentsocket.errors import AgentSocketError, BadRequest, Busy, IdempotencyConflict, RateLimited
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def accept(
-    command: messages.SendMessage, message: NewMessage, *, store: UserStorage
+    command: messages.SendMessage, *, connection_id: str, store: UserStorage
 ) -> Accepted | messages.PartAccepted:
     """The run of the message, or which of its parts are still missing."""
+    message = _message(command, connection_id)
     part = _part(command, message)
     if part is None:
         return _admitted(message, store, cost=1)
@@ -37,6 +39,17 @@ def accept(
         raise
     store.uploads.close(message.message_id)
     return accepted
+
+
+def _message(command: messages.SendMessage, connection_id: str) -> NewMessage:
+    return NewMessage(
+        message_id=command.message_id,
+        content=command.content,
+        thread_id=None if command.thread_id is UNSET else command.thread_id,
+        connection_id=connection_id,
+        agent="" if command.agent is UNSET else command.agent,
+        context=msgspec.json.encode(command.context, order="sorted").decode(),
+    )
 
 
 def _admitted(message: NewMessage, store: UserStorage, *, cost: int) -> Accepted:

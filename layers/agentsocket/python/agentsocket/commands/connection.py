@@ -53,9 +53,7 @@ def _resume_all(points: list[messages.ResumePoint], request: CommandContext) -> 
     for number, point in enumerate(points):
         allowed = room if number < limits.max_resume_threads else 0
         try:
-            replies = resume(
-                request.store, connection_id, point.thread_id, point, limits=limits, max_bytes=allowed
-            )
+            replies = resume(request.store, connection_id, point.thread_id, point, limits=limits, max_bytes=allowed)
             for reply in replies:
                 yield reply
                 if isinstance(reply.payload, messages.Batch):

@@ -14,8 +14,7 @@ from msgspec import UNSET
 
 from agentsocket import encoded_text
 from agentsocket.limits import Limits
-from agentsocket.protocol import frames
-from agentsocket.protocol import messages
+from agentsocket.protocol import frames, messages
 from agentsocket.protocol.frames import Reply
 from agentsocket.protocol.messages import Position
 from agentsocket.storage.rows import LogEvent, Message, Thread

@@ -12,8 +12,7 @@ from agentsocket.commands.replay import message_info, resume
 from agentsocket.commands.request import CommandContext
 from agentsocket.errors import BadRequest
 from agentsocket.inputs import Deletion
-from agentsocket.protocol import frames
-from agentsocket.protocol import messages
+from agentsocket.protocol import frames, messages
 from agentsocket.protocol.frames import Reply
 from agentsocket.storage import keys
 from agentsocket.storage.rows import ThreadSummary

@@ -1,4 +1,4 @@
-"""An agent's events and what becomes of them: published, remembered, charged; until it ends or may not go on."""
+"""An agent's events and what becomes of them: published, remembered, charged; until it ends or must stop."""
 
 from __future__ import annotations
 
@@ -23,16 +23,13 @@ from agentsocket.agents.contract import (
     ToolStarted,
     Used,
 )
-from agentsocket.aws.management_api import ManagementApi
-from agentsocket.commands import connection
-from agentsocket.commands import contexts as context_commands
-from agentsocket.contexts.contract import UserContexts
+from agentsocket.contexts.contract import Context
 from agentsocket.errors import BadRequest, NotFound, ThreadDeleted, TooLarge, Unavailable, VersionConflict
 from agentsocket.limits import Limits
-from agentsocket.protocol import messages as protocol
-from agentsocket.runtime import Runtime
+from agentsocket.protocol import messages
 from agentsocket.storage.run_states import Outcome
-from agentsocket.storage.user import UserStorage
+from agentsocket.worker import memory
+from agentsocket.worker.job import RunJob
 from agentsocket.worker.lease_renewal import Deadline
 from agentsocket.worker.publisher import Publisher, Spawn
 
@@ -46,23 +43,17 @@ OVER_BUDGET = Failed(
     user_message="Your budget for this month is used up.",
     suggested_action="Wait for the next month, or ask whoever runs this service for more.",
 )
-_TOO_MUCH = Failed(
+_OVER_TOKENS = Failed(
     error_type="token_limit",
     message="the models have written more than one run may",
     user_message="Answering took more than one question may.",
     suggested_action="Ask for less at once.",
 )
-_TOO_LONG = Failed(
+_OVER_SIZE = Failed(
     error_type="answer_too_long",
     message="the answer exceeds what one message may hold",
     user_message="The answer became too long.",
     suggested_action="Ask for less at once.",
-)
-_NOT_REMEMBERED = Failed(
-    error_type="context_refused",
-    message="what the agent wants remembered is refused: its name, which it must declare, or its size",
-    user_message="Something could not be remembered.",
-    suggested_action="Tell whoever runs this service.",
 )
 
 
@@ -71,7 +62,7 @@ class Ending:
     """How a run ends; `report` on success, without its text; `usage` when models were called."""
 
     outcome: Outcome
-    report: protocol.FinalReport | None = None
+    report: messages.FinalReport | None = None
     usage: Mapping[str, int] | None = None
 
 
@@ -83,7 +74,7 @@ def within_budget(spent: int, limits: Limits) -> bool:
 async def fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
     """The run ends as an error that says what to do."""
     await publisher.event(
-        protocol.AgentError,
+        messages.AgentError,
         error_type=encoded_text.preview(failed.error_type, _NAME_BYTES),
         message=encoded_text.preview(failed.message, limits.preview_bytes),
         user_message=encoded_text.preview(failed.user_message, limits.preview_bytes),
@@ -94,55 +85,42 @@ async def fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
 
 
 class AgentLoop:
-    """One attempt of an agent at one question, in the thread `thread_id`."""
+    """One attempt of an agent at one question."""
 
-    def __init__(
-        self,
-        publisher: Publisher,
-        patience: Deadline,
-        *,
-        thread_id: str,
-        user: UserStorage,
-        contexts: UserContexts,
-        management_api: ManagementApi,
-        spawn: Spawn,
-        runtime: Runtime,
-    ) -> None:
+    def __init__(self, job: RunJob, publisher: Publisher, deadline: Deadline, spawn: Spawn) -> None:
         self.declared: Collection[str] = ()  # the names that the agent may change
-        self._spawn = spawn
+        self._job = job
         self._publisher = publisher
-        self._patience = patience
-        self._thread_id = thread_id
-        self._user = user
-        self._contexts = contexts
-        self._management_api = management_api
-        self._runtime = runtime
-        self._room = runtime.limits.max_answer_bytes
+        self._deadline = deadline
+        self._spawn = spawn
+        self._offload = job.runtime.offload
+        self._limits = job.limits
+        self._room = job.limits.max_answer_bytes
         self._report = Report()
         self._used: dict[str, int] = {}
 
-    async def until_it_ends(self, events: AsyncGenerator[AgentEvent, None]) -> Ending:
-        """Take what the agent yields, until it ends, fails, is stopped, or runs out of time, room or money."""
+    async def run(self, events: AsyncGenerator[AgentEvent, None]) -> Ending:
+        """Handle what the agent yields, until it ends, fails, is stopped, or runs out of time, room or money."""
         async with aclosing(events):
-            while not self._patience.over:
+            while not self._deadline.over:
                 try:
                     # The agent's time only: cutting into a write of ours would lose an event that is in the log.
-                    event = await self._patience.wait_for(anext(events, None))
+                    event = await self._deadline.wait_for(anext(events, None))
                 except TimeoutError:
                     break
-                if self._patience.stopped:
-                    await self._take_the_bill(event)
-                    break  # what came at the last moment comes too late
+                if self._deadline.stopped:
+                    await self._charge_last(event)
+                    break  # what came with the stop is not published
                 if event is None:
-                    report = _final_report(self._report, self._publisher.message_id, self._runtime.limits)
+                    report = _final_report(self._report, self._job.message_id, self._limits)
                     return Ending("success", report, self._usage())
                 failed = await self._take(event)
                 if failed is not None:
-                    ending = await fail(self._publisher, failed, self._runtime.limits)
+                    ending = await fail(self._publisher, failed, self._limits)
                     return Ending(ending.outcome, usage=self._usage())
-        return Ending("stopped" if self._patience.stopped else "timeout", usage=self._usage())
+        return Ending("stopped" if self._deadline.stopped else "timeout", usage=self._usage())
 
-    async def _take_the_bill(self, event: AgentEvent | None) -> None:
+    async def _charge_last(self, event: AgentEvent | None) -> None:
         if isinstance(event, Used):
             await self._charge(event.output_tokens, event.microdollars)
 
@@ -150,7 +128,7 @@ class AgentLoop:
         return self._used or None
 
     async def _take(self, event: AgentEvent) -> Failed | None:
-        """One event; why the agent may not go on, if it may not."""
+        """Handle one event; the failure that ends the agent, if one does."""
         match event:
             case Failed():
                 return event
@@ -163,50 +141,56 @@ class AgentLoop:
             case Text(delta):
                 self._room -= len(delta.encode())
                 if self._room < 0:
-                    return _TOO_LONG
+                    return _OVER_SIZE
                 await self._publisher.text(delta)
             case _:
-                await _publish(self._publisher, event, self._runtime.limits)
+                await _publish(self._publisher, event, self._limits)
         return None
 
     async def _remember(self, name: str, patch: Mapping[str, Any]) -> Failed | None:
-        """Keep it, and tell the user's connections what they may see. Raises ThreadDeleted or Unavailable."""
+        """Change a context, and notify the clients of one that they may see. Raises ThreadDeleted or Unavailable."""
         if name not in self.declared:
-            return _NOT_REMEMBERED
+            return _not_remembered(name, "the agent does not declare this name in `remembers`")
         try:
-            changed = await self._runtime.offload(
-                context_commands.remember, self._contexts, self._thread_id, name, patch
-            )
+            changed = await self._offload(memory.remember, self._job, name, patch)
         except NotFound:
-            raise ThreadDeleted("nothing is remembered of it any more") from None
-        except (BadRequest, TooLarge, VersionConflict):
-            return _NOT_REMEMBERED
-        if name.startswith(context_commands.OF_CLIENTS):
-            self._spawn(self._tell(context_commands.notice(changed)))
+            raise ThreadDeleted("a context of a deleted thread cannot change") from None
+        except (BadRequest, TooLarge, VersionConflict) as error:
+            return _not_remembered(name, error.message)
+        if memory.is_shown_to_clients(name):
+            self._spawn(self._notify(changed))
         return None
 
-    async def _tell(self, news: protocol.ContextNotice) -> None:
-        """Beside the stream, which waits for nobody; who cannot be told asks."""
+    async def _notify(self, changed: Context) -> None:
+        """Beside the stream, which waits for nobody; a client that is missed can ask."""
         try:
-            await self._runtime.offload(connection.tell, news, user=self._user, management_api=self._management_api)
+            await self._offload(memory.notify_clients, self._job, changed)
         except Unavailable:
             _logger.warning("connections_unreadable")
 
     async def _charge(self, output_tokens: int, microdollars: int) -> Failed | None:
-        limits = self._runtime.limits
         for name, amount in (("output_tokens", output_tokens), ("microdollars", microdollars)):
             self._used[name] = self._used.get(name, 0) + amount
-        spent = await self._runtime.offload(self._user.quotas.charge, microdollars)
-        if self._used["output_tokens"] > limits.run_output_tokens:
-            return _TOO_MUCH
-        return None if within_budget(spent, limits) else OVER_BUDGET
+        spent = await self._offload(self._job.store.quotas.charge, microdollars)
+        if self._used["output_tokens"] > self._limits.run_output_tokens:
+            return _OVER_TOKENS
+        return None if within_budget(spent, self._limits) else OVER_BUDGET
+
+
+def _not_remembered(name: str, reason: str) -> Failed:
+    return Failed(
+        error_type="context_refused",
+        message=f'context "{encoded_text.preview(name, _NAME_BYTES)}" was not changed: {reason}',
+        user_message="Something could not be remembered.",
+        suggested_action="Tell whoever runs this service.",
+    )
 
 
 async def _publish(publisher: Publisher, event: Thinking | ToolStarted | ToolEnded, limits: Limits) -> None:
     match event:
         case Thinking(thought, step, total):
             await publisher.event(
-                protocol.AgentThinking,
+                messages.AgentThinking,
                 thought=encoded_text.preview(thought, limits.preview_bytes),
                 step=UNSET if step is None else step,
                 total_steps=UNSET if total is None else total,
@@ -214,7 +198,7 @@ async def _publish(publisher: Publisher, event: Thinking | ToolStarted | ToolEnd
         case ToolStarted(call_id, name, arguments):
             shown = encoded_text.preview(arguments, limits.preview_bytes)
             await publisher.event(
-                protocol.ToolExecuting,
+                messages.ToolExecuting,
                 tool_call_id=encoded_text.preview(call_id, _NAME_BYTES),
                 tool_name=encoded_text.preview(name, _NAME_BYTES),
                 arguments=shown,
@@ -222,7 +206,7 @@ async def _publish(publisher: Publisher, event: Thinking | ToolStarted | ToolEnd
             )
         case ToolEnded(call_id, name, outcome, result, duration_ms):
             await publisher.event(
-                protocol.ToolCompleted,
+                messages.ToolCompleted,
                 tool_call_id=encoded_text.preview(call_id, _NAME_BYTES),
                 tool_name=encoded_text.preview(name, _NAME_BYTES),
                 outcome=outcome,
@@ -231,7 +215,7 @@ async def _publish(publisher: Publisher, event: Thinking | ToolStarted | ToolEnd
             )
 
 
-def _final_report(report: Report, message_id: str, limits: Limits) -> protocol.FinalReport:
+def _final_report(report: Report, message_id: str, limits: Limits) -> messages.FinalReport:
     """The report without its text (the publisher knows it), cut to what leaves room for that in one frame."""
     recommendations, plan, metrics = list(report.recommendations), list(report.action_plan), dict(report.metrics)
     while len(msgspec.json.encode([recommendations, plan, metrics])) > limits.report_bytes:
@@ -241,7 +225,7 @@ def _final_report(report: Report, message_id: str, limits: Limits) -> protocol.F
             recommendations.pop()
         else:
             metrics.clear()
-    return protocol.FinalReport(
+    return messages.FinalReport(
         message_id=message_id,
         content="",
         recommendations=recommendations,

@@ -1,4 +1,4 @@
-"""A deleted thread's rows, on their way out: under the thread's lease, so that no run writes meanwhile."""
+"""Removing the rows of a deleted thread: under the thread's lease, so that no run writes meanwhile."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ async def sweep(
 ) -> None:
     """Remove everything of the thread. Safe to repeat; raises RunUnfinished or Unavailable when it must come again."""
     offload, limits = runtime.offload, runtime.limits
-    who = principal.of_queued(deletion.user)
-    user = storage.for_user(who)
-    erasure, log = user.erasure(deletion.thread_id, by=deletion.command_id), user.log(deletion.thread_id)
+    owner = principal.of_queued(deletion.user)
+    store = storage.for_user(owner)
+    erasure, log = store.erasure(deletion.thread_id, by=deletion.command_id), store.log(deletion.thread_id)
     await offload(erasure.hide)  # the command may have died before it could
-    lease = Lease(owner=user.new_id(), run_id=_NO_RUN, attempt=1)
+    lease = Lease(owner=store.new_id(), run_id=_NO_RUN, attempt=1)
     renewed_at = runtime.clock()
     try:
-        taken = await offload(log.take_lease, lease)
+        grant = await offload(log.take_lease, lease)
         # Before the rows: what Redis has of the thread is found by them.
-        await offload(contexts.for_user(who).forget_thread, deletion.thread_id)
+        await offload(contexts.for_user(owner).forget_thread, deletion.thread_id)
         page, rows_left = await offload(erasure.forget_runs), True
         while page is not None or rows_left:
             begun = runtime.clock()
             if begun - renewed_at >= limits.renew_every_s:
                 await offload(run_queue.set_visibility, record, limits.visibility_s)
-                await offload(log.renew_lease, lease, top=taken.top)
+                await offload(log.renew_lease, lease, top=grant.top)
                 renewed_at = begun
             if page is not None:
                 page = await offload(erasure.forget_runs, page)
@@ -50,7 +50,10 @@ async def sweep(
                 rows_left = await offload(erasure.sweep)
         await offload(erasure.finish, lease)
     except LeaseHeld as held:
-        await offload(run_queue.set_visibility, record, math.ceil(held.remaining_s))
-        raise RunUnfinished("a run of the thread is under way") from held
+        retry_s = math.ceil(held.remaining_s)
+        await offload(run_queue.set_visibility, record, retry_s)
+        raise RunUnfinished(
+            f"a running run holds the thread's lease; the record will be redelivered in {retry_s} s"
+        ) from held
     except LeaseLost as lost:
-        raise RunUnfinished("another worker is at it") from lost
+        raise RunUnfinished("lease lost to another worker; the record will be redelivered") from lost
