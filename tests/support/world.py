@@ -16,17 +16,19 @@ from agentsocket.contexts.contract import ContextStore
 from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.control.connection_checks import ConnectionChecks
 from agentsocket.errors import TokenRejected
-from agentsocket.inputs import Check, Revocation, RunRecord, SocketRequest
+from agentsocket.inputs import Check, Revocation, RunRecord, RunRequest, SocketRequest
 from agentsocket.principal import Principal
 from agentsocket.protocol.frames import Reply
 from agentsocket.runtime import Runtime
 from agentsocket.storage.user import Storage
+from agentsocket.worker import claim
+from agentsocket.worker.job import RunJob
 from tests.support import schema_check
 from tests.support.fakes import Queue, Schedule, Scripted, Sockets
 
 
 class World:
-    """The seams of one deployment, and what clients do to it."""
+    """The adapters of one deployment, and what clients do to it."""
 
     def __init__(self, storage: Storage, runtime: Runtime, agent: Scripted) -> None:
         self.storage = storage
@@ -89,6 +91,24 @@ class World:
         """Send a message; what accepted it."""
         [accepted] = self.say(who, connection_id, "user_message", content=content, **payload)
         return accepted
+
+    def job(self, who: Principal, accepted: dict[str, Any], **changed: Any) -> RunJob:
+        """What a worker makes of an accepted message's record, its lease not taken yet; with attributes `changed`."""
+        store = self.storage.for_user(who)
+        run = store.run(accepted["run_id"])
+        assert run is not None
+        made: dict[str, Any] = {
+            "run": run,
+            "lease": claim.lease_for(run, store),
+            "record": RunRecord(RunRequest(who.user, run.thread_id, run.run_id), "receipt"),
+            "store": store,
+            "contexts": self.contexts.for_user(who),
+            "run_queue": self.queue,
+            "management_api": self.sockets,
+            "agents": self.agents,
+            "runtime": self.runtime,
+        }
+        return RunJob(**made | changed)
 
     async def work(self, record: RunRecord | None = None) -> None:
         """Let a worker handle the next record, or this one."""

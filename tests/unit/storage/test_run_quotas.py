@@ -411,17 +411,15 @@ async def test_what_models_wrote_and_cost_is_said_at_the_end(world, ada):
 
 async def test_a_bill_that_comes_with_the_stop_is_paid(world, ada, runtime):
     """J9: what the model said is dropped, what it cost is not."""
-    patience = Deadline(asyncio.get_running_loop().time() + 3600)
+    deadline = Deadline(asyncio.get_running_loop().time() + 3600)
 
     async def stopped():
-        patience.stop()
+        deadline.stop()
         yield Used(10, 3 * CENT)
 
-    seams: Any = dict.fromkeys(("contexts", "management_api", "spawn"))
     publisher: Any = None
-    user = world.storage.for_user(ada)
-    answering = AgentLoop(publisher, patience, thread_id="t", user=user, runtime=runtime, **seams)
-    ending = await answering.until_it_ends(stopped())
+    job = world.job(ada, world.send(ada, "a1", "hi", message_id="m1"))
+    ending = await AgentLoop(job, publisher, deadline, asyncio.create_task).run(stopped())
     assert ending.outcome == "stopped"
     assert ending.usage == {"output_tokens": 10, "microdollars": 3 * CENT}
     assert row(world.storage, ada)["spent"] == 3 * CENT

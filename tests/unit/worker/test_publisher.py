@@ -1,8 +1,9 @@
-"""Coalescing: when text goes out. What goes out is shown in test_relay.py."""
+"""What the publisher writes: when text goes out, in which frames, and with which timestamps."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -12,6 +13,14 @@ from agentsocket.worker.publisher import flush_interval_s
 from tests.support.fakes import Scripted
 from tests.support.waiting import until
 from tests.support.world import World
+
+
+LIMITS = Limits()
+
+
+@pytest.fixture
+def world(storage, runtime):
+    return World(storage, runtime, Scripted([Text("one "), Text("two"), Report()]))
 
 
 @pytest.mark.parametrize(("age", "interval"), [(0, 0.1), (0.999, 0.1), (1.0, 0.25), (60, 0.25)])
@@ -59,3 +68,51 @@ async def test_the_last_piece_says_that_it_is_the_last(storage, runtime, ada):
     complete = [e["payload"]["is_complete"] for e in world.sockets.events("a1") if e["type"] == "partial_result"]
     assert complete == [False, True]
     assert "".join(partials(world)) == "all"
+
+
+async def test_a_long_question_reaches_the_agent_whole_and_the_devices_by_its_start(world, ada):
+    long = "zeile, " * 10_000
+    world.connect(ada, "a1")
+    world.send(ada, "a1", long, message_id="m1")
+    await world.work()
+    assert world.agent.turns[0].text == long
+    question = world.sockets.events("a1")[0]["payload"]
+    assert question["truncated"] is True
+    assert question["bytes"] == len(long)
+    assert len(question["content"]) <= LIMITS.preview_bytes
+
+
+async def test_a_long_answer_travels_in_frames_that_fit(world, ada):
+    answer = '"quoted"\n' * 20_000
+    world.agent = Scripted([Text(answer), Report()])
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    await world.work()
+    events = world.sockets.events("a1")
+    partials = [event["payload"] for event in events if event["type"] == "partial_result"]
+    assert "".join(partial["content"] for partial in partials) == answer
+    offsets = [sum(len(p["content"]) for p in partials[:n]) for n in range(len(partials))]
+    assert [partial["offset"] for partial in partials] == offsets
+    assert [partial["is_complete"] for partial in partials] == [False] * (len(partials) - 1) + [True]
+    report = events[-1]["payload"]
+    assert (report["truncated"], report["bytes"]) == (True, len(answer))
+    assert all(len(json.dumps(event)) <= LIMITS.max_outbound_frame_bytes for event in events)
+
+
+async def test_timestamps_never_decrease_within_a_run(world, ada, clock):
+    """B4: also when the machine's clock steps back."""
+    world.agent = Scripted([Thinking("a"), Text("b"), Report()])
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    original = world.agent.run
+
+    async def stepping(turn):
+        async for event in original(turn):
+            clock.advance(-1)
+            yield event
+
+    world.agent.run = stepping
+    await world.work()
+    stamps = [event["timestamp"] for event in world.sockets.events("a1")]
+    assert stamps == sorted(stamps)
+    assert len({event["run_id"] for event in world.sockets.events("a1")}) == 1

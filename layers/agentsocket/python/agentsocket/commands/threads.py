@@ -1,4 +1,4 @@
-"""The commands about threads, over a socket or HTTP: creating, renaming, listing, reading, switching to and deleting them."""
+"""The commands about threads, over a socket or HTTP: creating, listing, reading, renaming, deleting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def rename_thread(command: messages.RenameThread, request: CommandContext) -> It
 
 
 def delete_thread(command: messages.DeleteThread, request: CommandContext) -> Iterator[Reply]:
-    """Hide a thread at once and have its rows swept. Queued first: a hidden thread is swept even if this process dies."""
+    """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, even after a crash."""
     request.admit()
     deletion = request.store.erasure(command.thread_id, by=request.command_id)
     deletion.require()

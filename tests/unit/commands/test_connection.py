@@ -1,4 +1,4 @@
-"""Ten connections per user: another's hello ends the oldest idle one (delivery.md, Connections)."""
+"""The commands about the connection: hello ends the oldest idle one beyond the limit; its token is refreshed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentsocket.agents.contract import Report, Text
-from agentsocket.errors import Disconnect
+from agentsocket.errors import BadRequest, CommandError, Disconnect, Forbidden, Unauthorized
 from agentsocket.limits import Limits
 from tests.support.fakes import Scripted
 from tests.support.world import World
@@ -15,11 +15,13 @@ LIMITS = Limits(max_connections=3)
 
 
 @pytest.fixture
-def world(dynamodb, storage, runtime, table):
+def world(dynamodb, storage, runtime, table, ada):
     from agentsocket.storage.user import Storage
 
     limited = Storage(table, limits=LIMITS, generation="1")
-    return World(limited, replace(runtime, limits=LIMITS), Scripted([Text("a"), Report()]))
+    world = World(limited, replace(runtime, limits=LIMITS), Scripted([Text("a"), Report()]))
+    world.tokens["newer"] = replace(ada, expires_at=ada.expires_at + 900, issued_at=ada.issued_at + 1)
+    return world
 
 
 def connected(world, who):
@@ -124,3 +126,75 @@ def test_a_connection_that_had_to_go_is_not_known_any_more(world, ada, clock):
     with pytest.raises(Disconnect) as ended:
         world.say(ada, "c1", "hello", protocol=1)
     assert ended.value.code == "no_connection"
+
+
+# Refreshing the token.
+
+
+def test_a_newer_token_is_taken(world, ada, clock):
+    """D1."""
+    world.connect(ada, "a1")
+    assert world.say(ada, "a1", "refresh_token", token="newer") == [{"expires_at": ada.expires_at + 900}]
+    clock.advance(1000)
+    assert world.say(ada, "a1", "ping") == [{}]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda ada, bob: None, Unauthorized),
+        (lambda ada, bob: replace(bob, expires_at=ada.expires_at + 900), Forbidden),
+        (lambda ada, bob: replace(ada, expires_at=ada.expires_at + 900, scopes=frozenset({"admin"})), Forbidden),
+        (lambda ada, bob: ada, BadRequest),
+    ],
+    ids=["not accepted", "another user's", "further scopes", "no later"],
+)
+def test_any_other_token_is_refused_and_changes_nothing(world, ada, bob, clock, change, error):
+    world.connect(ada, "a1")
+    token = change(ada, bob)
+    if token:
+        world.tokens["other"] = token
+    with pytest.raises(CommandError) as refused:
+        world.say(ada, "a1", "refresh_token", token="other")
+    assert isinstance(refused.value, error)
+    assert (refused.value.field, "other" in refused.value.message.split()) == ("payload.token", False)
+    clock.advance(900 + LIMITS.token_grace_s + 1)
+    with pytest.raises(Disconnect):
+        world.say(ada, "a1", "ping")
+
+
+def test_fewer_scopes_are_a_subset(world, ada):
+    world.connect(replace(ada, scopes=frozenset({"chat", "admin"})), "a1")
+    world.tokens["fewer"] = replace(world.tokens["newer"], scopes=frozenset({"chat"}))
+    wide = replace(ada, scopes=frozenset({"chat", "admin"}))
+    assert world.say(wide, "a1", "refresh_token", token="fewer")
+
+
+def test_a_revoked_token_does_not_refresh(world, ada, clock):
+    world.connect(ada, "a1")
+    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at + 1)
+    with pytest.raises(Disconnect) as ended:
+        world.say(ada, "a1", "refresh_token", token="newer")
+    assert ended.value.code == "revoked"
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("ping", {}),
+        ("stop_agent", {"message_id": "m1"}),
+        ("hello", {"protocol": 1}),
+        ("subscribe", {"thread_id": "t"}),
+        ("unsubscribe", {"thread_id": "t"}),
+        ("user_message", {"content": "hi", "message_id": "m1"}),
+        ("refresh_token", {"token": "newer"}),
+    ],
+)
+def test_no_command_passes_after_the_grace(world, ada, clock, kind, payload):
+    """J2."""
+    world.connect(ada, "a1")
+    world.tokens["newer"] = replace(ada, expires_at=ada.expires_at + 5000)
+    clock.advance(900 + LIMITS.token_grace_s + 1)
+    with pytest.raises(Disconnect) as ended:
+        world.say(ada, "a1", kind, **payload)
+    assert (ended.value.code, ended.value.reconnect) == ("token_expired", True)

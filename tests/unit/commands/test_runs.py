@@ -1,9 +1,8 @@
-"""`stop_agent`: by run or by message, before the run, while it waits and while it speaks (delivery.md, Stop)."""
+"""`stop_agent`: by run or by message; before the run, queued and running (delivery.md, Stop)."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 import pytest
@@ -12,8 +11,6 @@ from msgspec.structs import replace
 from agentsocket.agents.contract import Text
 from agentsocket.errors import BadRequest, Disconnect, NotFound, NotStoppable
 from agentsocket.limits import Limits
-from agentsocket.worker.agent_events import AgentLoop, Ending
-from agentsocket.worker.lease_renewal import Deadline
 from tests.support.fakes import Scripted
 from tests.support.waiting import TIME_FACTOR, until
 from tests.support.world import World
@@ -38,7 +35,7 @@ async def worked(world):
 
 
 @pytest.mark.parametrize("by", ["run_id", "message_id"])
-async def test_a_run_that_speaks_is_stopped(world, ada, by):
+async def test_a_running_run_is_stopped(world, ada, by):
     """J9: nothing of the model after the stop; the ending says so."""
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     working = asyncio.create_task(worked(world))
@@ -52,7 +49,7 @@ async def test_a_run_that_speaks_is_stopped(world, ada, by):
     assert world.sockets.events("a1")[-1]["type"] == "agent_completed"
 
 
-async def test_a_run_that_waits_is_stopped_when_its_turn_comes(world, ada):
+async def test_a_queued_run_is_stopped_when_its_turn_comes(world, ada):
     """J9."""
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.say(ada, "a1", "stop_agent", run_id=accepted["run_id"])
@@ -111,37 +108,6 @@ def test_a_revoked_token_stops_nothing(world, ada):
     with pytest.raises(Disconnect):
         world.say(ada, "a1", "stop_agent", message_id="m1")
     assert world.storage.for_user(ada).connections.live().stops == frozenset()
-
-
-class Stopping:
-    """A publisher that is told to stop while it publishes."""
-
-    def __init__(self, patience):
-        self.patience = patience
-        self.said = []
-
-    async def text(self, delta):
-        self.said.append(delta)
-        self.patience.stop()
-
-
-@pytest.mark.parametrize("during", ["the agent's work", "ours"])
-async def test_a_stop_is_heeded_whenever_it_comes(runtime, during):
-    """J9: what comes at the very moment of the stop comes too late, and nobody waits for more."""
-    patience = Deadline(asyncio.get_running_loop().time() + 3600)
-    publisher: Any = Stopping(patience)
-
-    async def events():
-        if during == "the agent's work":
-            patience.stop()
-        yield Text("said")
-        await asyncio.Event().wait()
-
-    seams: Any = dict.fromkeys(("thread_id", "user", "contexts", "management_api", "spawn"))
-    answering = AgentLoop(publisher, patience, runtime=runtime, **seams)
-    ending = await asyncio.wait_for(answering.until_it_ends(events()), 10 * TIME_FACTOR)
-    assert ending == Ending("stopped")
-    assert publisher.said == ([] if during == "the agent's work" else ["said"])
 
 
 async def test_a_stop_that_waits_for_its_message_is_soon_forgotten(world, ada, clock):
