@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from agentsocket.agents.contract import Failed, Report, Text, Thinking, ToolEnded, ToolStarted
+from agentsocket.agents.contract import Failed, Remember, Report, Text, Thinking, ToolEnded, ToolStarted, Used
+from agentsocket.errors import ThreadDeleted
 from agentsocket.limits import Limits
-from agentsocket.worker.agent_events import AgentLoop, Ending
+from agentsocket.protocol import messages
+from agentsocket.worker.agent_events import AgentLoop, Ending, within_budget
 from agentsocket.worker.lease_renewal import Deadline
 from tests.support.fakes import Scripted
 from tests.support.waiting import TIME_FACTOR
@@ -121,3 +124,86 @@ async def test_a_stop_is_heeded_whenever_it_comes(job, during):
     ending = await asyncio.wait_for(loop.run(events()), 10 * TIME_FACTOR)
     assert ending == Ending("stopped")
     assert publisher.published == ([] if during == "the agent's work" else ["said"])
+
+
+class Recording:
+    """A publisher that keeps what it is given."""
+
+    def __init__(self):
+        self.text_so_far = ""
+        self.published = []
+
+    async def text(self, delta):
+        self.text_so_far += delta
+
+    async def event(self, payload_of, **fields):
+        self.published.append((payload_of, fields))
+
+
+async def ended(job, *script, declared=(), limits=None):
+    """How a loop over these events ends, and what it has published."""
+    job = job if limits is None else dataclasses.replace(job, runtime=replace(job.runtime, limits=limits))
+    publisher: Any = Recording()
+    loop = AgentLoop(job, publisher, Deadline(asyncio.get_running_loop().time() + 3600), asyncio.create_task)
+    loop.declared = declared
+
+    async def events():
+        for event in script:
+            yield event
+
+    return await loop.run(events()), publisher
+
+
+async def test_an_agent_that_ends_has_succeeded_with_its_report(job):
+    ending, publisher = await ended(job, Text("a"), Text("b"), Report(action_plan=["rest"], metrics={"n": 1}))
+    assert (ending.outcome, publisher.text_so_far, publisher.published) == ("success", "ab", [])
+    assert (ending.report.action_plan, ending.report.agent_metrics) == (["rest"], {"n": 1})
+    assert ending.report.message_id == job.message_id
+    assert ending.usage is None, "no model was called"
+
+
+async def test_nothing_is_published_after_a_failure(job):
+    failed = Failed("internal", "m", "It broke.", "Again.")
+    ending, publisher = await ended(job, Text("a"), failed, Text("never"))
+    assert (ending, publisher.text_so_far) == (Ending("error"), "a")
+    [(payload_of, fields)] = publisher.published
+    assert (payload_of, fields["user_message"]) == (messages.AgentError, "It broke.")
+
+
+async def test_a_name_that_was_not_declared_is_refused_with_its_name_and_the_reason(job):
+    ending, publisher = await ended(job, Remember("agent.notes", {"n": 1}), declared=("user.likes",))
+    assert ending.outcome == "error"
+    [(_, fields)] = publisher.published
+    assert fields["error_type"] == "context_refused"
+    assert fields["message"].startswith('context "agent.notes" was not changed: the agent does not declare this name')
+
+
+async def test_a_context_that_is_too_large_is_refused_with_the_reason(job):
+    ending, publisher = await ended(job, Remember("agent.notes", {"n": "x" * 30_000}), declared=("agent.notes",))
+    [(_, fields)] = publisher.published
+    assert (ending.outcome, fields["error_type"]) == ("error", "context_refused")
+    assert '"agent.notes"' in fields["message"]
+
+
+async def test_a_deleted_thread_ends_the_attempt(world, ada, job):
+    """H5."""
+    world.say(ada, "a1", "delete_thread", thread_id=job.run.thread_id)
+    with pytest.raises(ThreadDeleted):
+        await ended(job, Remember("thread.step", {"n": 1}), declared=("thread.step",))
+
+
+async def test_what_models_cost_is_charged_and_reported(job):
+    ending, _ = await ended(job, Used(10, 500), Used(5, 250))
+    assert ending.usage == {"output_tokens": 15, "microdollars": 750}
+    assert job.store.quotas.charge(0) == 750
+
+
+async def test_a_run_that_writes_more_tokens_than_it_may_is_ended(job):
+    ending, publisher = await ended(job, Used(11), Text("never"), limits=Limits(run_output_tokens=10))
+    assert (ending.outcome, publisher.text_so_far) == ("error", "")
+    assert publisher.published[0][1]["error_type"] == "token_limit"
+
+
+@pytest.mark.parametrize(("spent", "within"), [(0, True), (9_999, True), (10_000, False), (10_001, False)])
+def test_a_budget_of_a_cent_is_ten_thousand_millionths_of_a_dollar(spent, within):
+    assert within_budget(spent, Limits(month_budget_cents=1)) is within

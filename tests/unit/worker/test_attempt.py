@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentsocket.agents.contract import Failed, Report, Text, Thinking
+from agentsocket.errors import RunUnfinished, Unavailable
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
 from tests.support.fakes import Scripted
@@ -214,3 +215,54 @@ async def test_an_agent_that_cannot_be_made_ends_its_run_as_an_error(world, ada,
     await world.work()
     assert kinds(world.sockets.events("a1"))[-2:] == ["agent_error", "agent_completed"]
     assert world.storage.for_user(ada).run(accepted["run_id"]).state == "failed"
+
+
+async def test_the_events_of_earlier_attempts_are_pushed_by_the_next_one_as_far_as_the_buffer_goes(world, ada, clock):
+    """A connection that lacks more is better served by a replay."""
+    world.runtime = replace(world.runtime, limits=Limits(tail_max_events=8))
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.agent, world.sockets.busy = Scripted([*(Thinking(str(number)) for number in range(6)), 60.0]), {"a1"}
+    killed = asyncio.create_task(world.work(record(ada, accepted)))
+    await until(lambda: world.storage.for_user(ada).log(accepted["thread_id"]).top() == 8)
+    killed.cancel()
+    await asyncio.gather(killed, return_exceptions=True)
+    clock.advance(LIMITS.lease_s + 1)
+    world.agent, world.sockets.busy = Scripted([Report()]), set()
+    await world.work(record(ada, accepted))
+    assert [event["seq"] for event in world.sockets.events("a1")] == [5, 6, 7, 8, 9, 10, 11]
+
+
+async def test_a_user_without_budget_gets_an_ending_and_no_agent(world, ada):
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.storage.for_user(ada).quotas.charge(LIMITS.month_budget_cents * 10_000)
+    await world.work(record(ada, accepted))
+    error, completed = world.sockets.events("a1")[-2:]
+    assert (error["payload"]["error_type"], completed["payload"]["outcome"]) == ("budget_exhausted", "error")
+    assert world.agent.turns == []
+
+
+async def test_a_deleted_thread_s_run_ends_silently(world, ada):
+    """H5: no event, no text in its row, no lease."""
+    world.connect(ada, "a1")
+    accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
+    await world.work(record(ada, accepted))
+    run = world.storage.for_user(ada).run(accepted["run_id"])
+    assert (run.state, run.content, world.sockets.events("a1"), world.agent.turns) == ("stopped", "", [], [])
+
+
+async def test_a_worker_whose_storage_fails_says_that_the_record_comes_again(world, ada):
+    world.connect(ada, "a1")
+    world.send(ada, "a1", "hi", message_id="m1")
+    offload = world.runtime.offload
+
+    async def failing(function, *args, **kwargs):
+        if function.__name__ == "append":
+            raise Unavailable("the table does not answer")
+        return await offload(function, *args, **kwargs)
+
+    world.runtime = replace(world.runtime, offload=failing)
+    with pytest.raises(RunUnfinished, match="lease lost or storage unavailable; the record will be redelivered"):
+        await world.work()

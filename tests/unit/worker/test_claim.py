@@ -12,6 +12,7 @@ from agentsocket.errors import RunUnfinished
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
 from agentsocket.storage.thread_log import Lease
+from agentsocket.worker import claim
 from tests.support.fakes import Scripted
 from tests.support.world import World
 
@@ -96,3 +97,44 @@ async def test_a_worker_that_dies_before_the_new_epoch_does_not_hide_that_one_is
     clock.advance(LIMITS.lease_s + 1)
     await world.work()
     assert storage.for_user(ada).threads.get(accepted["thread_id"]).epoch != accepted["epoch"]
+
+
+@pytest.fixture
+def job(world, ada):
+    world.connect(ada, "a1")
+    return world.job(ada, world.send(ada, "a1", "hi", message_id="m1"))
+
+
+async def test_a_claim_is_a_place_and_the_lease(world, job, clock):
+    claimed = await claim.claim(job)
+    assert (claimed.spent, claimed.grant.top, claimed.taken_at) == (0, 0, clock())
+    assert job.log.meta().lease_owner == job.lease.owner
+    assert world.queue.hidden == []
+
+
+async def test_a_run_beyond_those_that_may_run_takes_no_lease_and_says_when_it_returns(world, ada, job):
+    for number in range(LIMITS.runs_at_once):
+        other = world.job(ada, world.send(ada, "a1", "hi", message_id=f"other{number}"))
+        other.store.quotas.begin(other.run)
+    with pytest.raises(RunUnfinished, match=f"{LIMITS.runs_at_once} runs .* in {LIMITS.run_retry_s} s"):
+        await claim.claim(job)
+    assert world.queue.hidden == [LIMITS.run_retry_s]
+    assert job.log.meta().lease_owner == ""
+
+
+async def test_a_run_of_another_user_is_not_found(world, job, bob):
+    store = world.storage.for_user(bob)
+    assert (await claim.find(job.record.request, store, job.runtime))[0] is None
+
+
+async def test_a_run_is_found_with_whether_its_thread_was_deleted(world, ada, job):
+    run, is_deleted = await claim.find(job.record.request, job.store, job.runtime)
+    assert (run, is_deleted) == (job.run, False)
+    world.say(ada, "a1", "delete_thread", thread_id=job.run.thread_id)
+    assert (await claim.find(job.record.request, job.store, job.runtime))[1] is True
+
+
+async def test_a_record_that_cannot_be_hidden_returns_by_the_queue_s_own_time_out(world, job, caplog):
+    world.queue.failing = True
+    await claim.hide(job.record, 10, job.run_queue, job.runtime)
+    assert [line.message for line in caplog.records] == ["visibility_not_set"]

@@ -14,7 +14,6 @@ from tests.support.fakes import Scripted
 from tests.support.waiting import until
 from tests.support.world import World
 
-
 LIMITS = Limits()
 
 
