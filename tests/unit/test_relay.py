@@ -1,4 +1,4 @@
-"""What a worker does with a run: attempts, takeovers, failures, and who gets to see it."""
+"""The steps of a message's life: what is accepted and queued, and which connections get the events."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_throttled_connection_delays_no_other(world, ada):
     assert len(world.sockets.events("a1")) == 7
 
 
-async def test_a_retry_queues_a_run_that_still_waits(world, ada):
+async def test_a_retry_queues_a_run_that_is_not_running_yet(world, ada):
     """delivery.md, Accept: the crash between put and send heals on the client's retry."""
     world.connect(ada, "a1")
     first = world.send(ada, "a1", "hi", message_id="m1")
@@ -120,7 +120,8 @@ async def test_an_agent_that_is_not_listed_is_refused(world, ada):
     with pytest.raises(BadRequest) as refused:
         world.send(ada, "a1", "hi", message_id="m1", agent="os.system")
     assert refused.value.field == "payload.agent"
+    assert refused.value.message == 'agent "os.system" does not exist; available: usage_analyst'
 
 
-async def test_ping_is_answered_and_writes_nothing(world, ada):
+async def test_ping_gets_its_reply_and_writes_nothing(world, ada):
     assert world.say(ada, "nowhere", "ping") == [{}]

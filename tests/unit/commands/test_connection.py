@@ -44,7 +44,7 @@ def test_the_oldest_goes_when_one_too_many_says_hello(world, ada, clock):
     assert farewell["payload"]["reconnect"] is False
 
 
-def test_who_follows_a_run_under_way_stays(world, ada, clock):
+def test_a_connection_that_follows_a_running_run_stays(world, ada, clock):
     """The sender's run goes on, and so does its connection; the one after it goes."""
     filled(world, ada, clock)
     accepted = world.send(ada, "c1", "hi", message_id="m1")
@@ -72,7 +72,7 @@ def begin(user, accepted):
     )
 
 
-def test_who_subscribes_to_a_thread_with_a_run_stays_too(world, ada, clock):
+def test_a_connection_that_subscribes_to_a_thread_with_a_run_stays_too(world, ada, clock):
     filled(world, ada, clock)
     accepted = world.send(ada, "c3", "hi", message_id="m1")
     world.say(ada, "c1", "subscribe", thread_id=accepted["thread_id"])
@@ -140,16 +140,20 @@ def test_a_newer_token_is_taken(world, ada, clock):
 
 
 @pytest.mark.parametrize(
-    ("change", "error"),
+    ("change", "error", "reason"),
     [
-        (lambda ada, bob: None, Unauthorized),
-        (lambda ada, bob: replace(bob, expires_at=ada.expires_at + 900), Forbidden),
-        (lambda ada, bob: replace(ada, expires_at=ada.expires_at + 900, scopes=frozenset({"admin"})), Forbidden),
-        (lambda ada, bob: ada, BadRequest),
+        (lambda ada, bob: None, Unauthorized, "not accepted"),
+        (lambda ada, bob: replace(bob, expires_at=ada.expires_at + 900), Forbidden, "belongs to another user"),
+        (
+            lambda ada, bob: replace(ada, expires_at=ada.expires_at + 900, scopes=frozenset({"admin"})),
+            Forbidden,
+            "scopes that this connection lacks (admin)",
+        ),
+        (lambda ada, bob: ada, BadRequest, "must expire later than the current one"),
     ],
     ids=["not accepted", "another user's", "further scopes", "no later"],
 )
-def test_any_other_token_is_refused_and_changes_nothing(world, ada, bob, clock, change, error):
+def test_any_other_token_is_refused_and_changes_nothing(world, ada, bob, clock, change, error, reason):
     world.connect(ada, "a1")
     token = change(ada, bob)
     if token:
@@ -157,6 +161,7 @@ def test_any_other_token_is_refused_and_changes_nothing(world, ada, bob, clock, 
     with pytest.raises(CommandError) as refused:
         world.say(ada, "a1", "refresh_token", token="other")
     assert isinstance(refused.value, error)
+    assert reason in refused.value.message
     assert (refused.value.field, "other" in refused.value.message.split()) == ("payload.token", False)
     clock.advance(900 + LIMITS.token_grace_s + 1)
     with pytest.raises(Disconnect):

@@ -78,7 +78,7 @@ def test_versions_grow(world, ada):
     assert versions[0] > 0
 
 
-def test_of_two_changes_to_one_version_one_is_told_that_it_lost(world, ada):
+def test_of_two_changes_to_one_version_one_is_refused(world, ada):
     """K4."""
     before = change(world, ada, {"n": 1})["version"]
     change(world, ada, {"n": 2}, version=before)
@@ -94,7 +94,7 @@ def test_the_first_of_two_that_find_nothing_wins(world, ada):
         change(world, ada, {"n": 2}, version=0)
 
 
-def test_the_other_connections_hear_of_a_change(world, ada, bob):
+def test_the_other_connections_are_notified_of_a_change(world, ada, bob):
     world.connect(ada, "a2")
     world.connect(bob, "b1")
     changed = change(world, ada, {"n": 1})
@@ -163,7 +163,7 @@ async def test_what_an_agent_remembers_it_gets_in_the_next_turn(world, ada):
     assert world.agent.turns[0].remembered["agent.notes"] == {"seen": 1}
 
 
-async def test_clients_hear_of_what_they_may_see_and_of_nothing_else(world, ada, bob):
+async def test_clients_are_notified_of_what_they_may_see_and_of_nothing_else(world, ada, bob):
     world.connect(ada, "a2")
     world.connect(bob, "b1")
     await answer(world, ada, Remember("user.likes", {"tea": 1}), Remember("agent.notes", {"n": 1}))
@@ -206,8 +206,8 @@ async def test_what_cannot_be_remembered_ends_the_run_and_says_so(world, ada, wr
     assert errors(world) == ["context_refused"]
 
 
-async def test_whom_nobody_can_tell_holds_nothing_up(world, ada):
-    """J8: a connection that does not answer, and a look that fails, cost the run nothing."""
+async def test_a_connection_that_takes_no_notification_holds_nothing_up(world, ada):
+    """J8: a connection that takes no post costs the run nothing."""
     world.connect(ada, "a2")
     world.sockets.busy.add("a2")
     await answer(world, ada, Remember("user.likes", {"tea": 1}), Text("Yes."))
@@ -215,13 +215,13 @@ async def test_whom_nobody_can_tell_holds_nothing_up(world, ada):
     assert get(world, ada)["value"] == {"tea": 1}
 
 
-async def test_who_cannot_be_found_to_be_told_costs_no_attempt(world, ada):
-    """J8: the look for whom to tell fails, once."""
-    looks = []
+async def test_connections_that_cannot_be_read_cost_no_attempt(world, ada):
+    """J8: reading the connections to notify fails, once."""
+    reads = []
 
     def fail_once(**_: Any) -> None:
-        looks.append(1)
-        if len(looks) == 1:
+        reads.append(1)
+        if len(reads) == 1:
             raise EndpointConnectionError(endpoint_url="https://dynamodb.example")
 
     class Blind(Remembering):
@@ -236,7 +236,7 @@ async def test_who_cannot_be_found_to_be_told_costs_no_attempt(world, ada):
     run = world.storage.for_user(ada).run(accepted["run_id"])
     assert run is not None
     assert (run.state, run.attempts) == ("completed", 1)
-    assert looks
+    assert reads
 
 
 async def test_a_deleted_thread_remembers_nothing(world, ada):

@@ -122,7 +122,7 @@ def test_a_clock_that_was_set_back_makes_no_negative_latency(clock):
     assert found.dependencies["table"].latency_ms == 0
 
 
-def test_a_fault_of_ours_is_told_as_one(storage, runtime, clock):
+def test_an_internal_error_is_reported_as_one(storage, runtime, clock):
     """L2: and not as the health of anything."""
 
     class Broken(TableContexts):

@@ -67,7 +67,7 @@ async def test_hello_resumes_threads(world, thread, ada):
     assert [event["seq"] for event in batch["events"]] == [6, 7]
 
 
-async def test_hello_answers_every_thread_also_the_ones_it_cannot_find(world, thread, ada):
+async def test_hello_replies_for_every_thread_also_those_it_cannot_find(world, thread, ada):
     point = {"thread_id": thread["thread_id"], "epoch": thread["epoch"], "seq": 7}
     _, error, subscribed, _ = world.say(
         ada, "a1", "hello", protocol=1, resume=[{**point, "thread_id": "nowhere"}, point]

@@ -98,7 +98,7 @@ async def test_nobody_stops_another_user_s_run(world, ada, bob):
 
 @pytest.mark.parametrize("payload", [{}, {"run_id": "r", "message_id": "m"}])
 def test_a_stop_names_one_thing(world, ada, payload):
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match="give exactly one of run_id and message_id"):
         world.say(ada, "a1", "stop_agent", **payload)
 
 
@@ -110,7 +110,7 @@ def test_a_revoked_token_stops_nothing(world, ada):
     assert world.storage.for_user(ada).connections.live().stops == frozenset()
 
 
-async def test_a_stop_that_waits_for_its_message_is_soon_forgotten(world, ada, clock):
+async def test_a_stop_that_precedes_its_message_is_soon_forgotten(world, ada, clock):
     """Every worker of the user reads it; a known run's is kept as long as the run may wait."""
     user = world.storage.for_user(ada)
     world.say(ada, "a1", "stop_agent", message_id="early")

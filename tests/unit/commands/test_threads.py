@@ -59,7 +59,7 @@ def test_a_thread_is_made_and_listed(world, ada):
     assert listed(world, ada) == {"threads": [made]}
 
 
-def test_every_other_connection_of_the_user_hears_of_it_once(world, ada, bob):
+def test_every_other_connection_of_the_user_is_notified_once(world, ada, bob):
     """H1."""
     for connection_id, who in (("a2", ada), ("a3", ada), ("b1", bob)):
         world.connect(who, connection_id)
@@ -120,7 +120,7 @@ async def test_what_was_given_to_it_stays(world, ada):
     assert (thread["title"], thread["metadata"]) == ("after", made["metadata"])
 
 
-def test_a_new_name_is_told_to_the_others(world, ada):
+def test_the_other_connections_are_notified_of_a_new_title(world, ada):
     world.connect(ada, "a2")
     made = create(world, ada)
     world.say(ada, "a1", "rename_thread", thread_id=made["thread_id"], title="new")

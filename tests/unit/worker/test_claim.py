@@ -28,7 +28,7 @@ def record(who, accepted):
     return RunRecord(RunRequest(who.user, accepted["thread_id"], accepted["run_id"]), "receipt")
 
 
-async def test_while_another_worker_holds_the_thread_the_record_waits(world, ada, storage):
+async def test_while_another_worker_holds_the_lease_the_record_is_hidden(world, ada, storage):
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     log = storage.for_user(ada).log(accepted["thread_id"])

@@ -1,4 +1,4 @@
-"""The lanes: heartbeats in a silence, and connections that do not keep up. The rest of them is in `test_relay.py`."""
+"""Send queues: heartbeats in a silence, and connections that do not keep up. More of them is in `test_relay.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(storage, runtime, ada):
 
 @pytest.fixture
 async def silent(world, ada):
-    """A run that has said one word and thinks."""
+    """A running run with three events and no more for now."""
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     working = asyncio.create_task(world.work())
     await until(lambda: len(world.sockets.events("a1")) == 3)
@@ -38,7 +38,7 @@ def heartbeats(world, connection_id):
     return [frame for frame in world.sockets.posted[connection_id] if frame["type"] == "heartbeat"]
 
 
-async def test_a_silent_run_says_every_quarter_minute_that_it_goes_on(world, silent, clock):
+async def test_a_silent_run_sends_a_heartbeat_every_quarter_minute(world, silent, clock):
     """B6."""
     for beat in (1, 2):
         clock.advance(LIMITS.heartbeat_s)
@@ -51,7 +51,7 @@ async def test_a_silent_run_says_every_quarter_minute_that_it_goes_on(world, sil
     assert "seq" not in last
 
 
-async def test_a_run_that_speaks_sends_no_heartbeat(world, silent, clock):
+async def test_a_run_with_events_sends_no_heartbeat(world, silent, clock):
     """B6."""
     clock.advance(LIMITS.heartbeat_s - 1)
     await asyncio.sleep(0.1)
@@ -59,7 +59,7 @@ async def test_a_run_that_speaks_sends_no_heartbeat(world, silent, clock):
 
 
 async def test_a_run_that_has_not_begun_sends_no_heartbeat(world, ada, clock):
-    """Its start may take long; nobody must believe that it is under way."""
+    """Its start may take long; no client must believe that it is running."""
     reached = asyncio.Event()
     offload = world.runtime.offload
 
@@ -94,7 +94,7 @@ class Gate:
         return await self._offload(function, *args, **kwargs)
 
 
-async def test_a_connection_that_falls_far_behind_is_told_to_come_back(world, ada):
+async def test_a_connection_that_falls_far_behind_is_disconnected(world, ada):
     """J8: slow_consumer; the other one gets everything meanwhile, and the slow one's row is gone."""
     gate = Gate(world.runtime, "slow")
     world.connect(ada, "slow")
@@ -135,8 +135,8 @@ async def test_a_slow_one_that_cannot_be_closed_keeps_its_row(world, ada):
     assert [connection.connection_id for connection in live.connections] == ["a1"]
 
 
-async def test_who_comes_late_to_a_long_run_is_no_slow_consumer(world, ada):
-    """What the tail has dropped before it came is the log's to give; its client asks for it."""
+async def test_a_connection_that_comes_late_to_a_long_run_is_no_slow_consumer(world, ada):
+    """What the replay buffer has dropped before is in the log; its client asks for it."""
     first = world.send(ada, "a1", "hi", message_id="m1")
     world.agent = Scripted([*[Thinking(str(number)) for number in range(LIMITS.tail_max_events * 2)], 0.5, Report()])
     working = asyncio.create_task(world.work())

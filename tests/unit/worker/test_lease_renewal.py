@@ -1,4 +1,4 @@
-"""The keeper: a run that takes its time stays its worker's, and one that cannot be kept is given up."""
+"""Renewal and polling beside a running agent: a long run keeps its claims, and one that cannot renew them stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def world(storage, runtime):
 
 @pytest.fixture
 async def running(world, ada):
-    """A run under way, its accepted payload, and its end."""
+    """A running run: its world, its accepted payload, and the task that works on it."""
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     working = asyncio.create_task(world.work())
@@ -63,7 +63,7 @@ async def test_a_long_run_keeps_its_lease_and_its_record(running, ada, clock):
     assert not working.done()
 
 
-async def test_who_lost_the_lease_stops_and_leaves_the_record(running, ada, clock):
+async def test_a_worker_that_lost_the_lease_stops_and_leaves_the_record(running, ada, clock):
     world, accepted, working = running
     log = world.storage.for_user(ada).log(accepted["thread_id"])
     clock.advance(LIMITS.lease_s + 1)
@@ -92,7 +92,7 @@ async def test_what_cannot_be_renewed_for_a_lease_s_length_is_given_up(running, 
         await working
 
 
-async def test_who_subscribes_during_a_run_gets_it_from_there(world, ada):
+async def test_a_connection_that_subscribes_during_a_run_gets_it_from_there(world, ada):
     """D9: replay and live meet without a gap."""
     world.connect(ada, "a1")
     world.connect(ada, "a2")
@@ -148,14 +148,14 @@ async def test_a_renewal_that_meets_the_ending_is_no_loss(world, ada, storage):
     assert world.sockets.events("a1")[-1]["type"] == "final_report"
 
 
-async def test_a_table_that_cannot_say_who_listens_ends_no_run(world, ada):
+async def test_a_poll_that_fails_ends_no_run(world, ada):
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.agent = Scripted([Text("a"), 0.1, Text("b"), Report()])
     failures = iter([True, True])
 
     async def offload(function, *args, **kwargs):
-        if getattr(function, "__name__", "") == "connections" and next(failures, False):
+        if getattr(function, "__name__", "") == "live" and next(failures, False):
             raise Unavailable("the database is busy")
         return function(*args, **kwargs)
 
@@ -166,7 +166,7 @@ async def test_a_table_that_cannot_say_who_listens_ends_no_run(world, ada):
 
 
 async def test_a_throttled_device_is_served_from_where_it_stands_when_it_takes_posts_again(world, ada):
-    """J8: nobody is given up on, and nothing has to be asked for."""
+    """J8: its events wait in the replay buffer; nothing has to be asked for."""
     world.runtime = replace(world.runtime, limits=replace(LIMITS, post_backoff_ms=1, post_backoff_cap_ms=20))
     world.connect(ada, "a1")
     world.send(ada, "a1", "hi", message_id="m1")
@@ -181,7 +181,7 @@ async def test_a_throttled_device_is_served_from_where_it_stands_when_it_takes_p
     assert events[-1]["type"] == "final_report"
 
 
-async def test_who_unsubscribes_during_a_run_gets_no_more_of_it(world, ada):
+async def test_a_connection_that_unsubscribes_during_a_run_gets_no_more_of_it(world, ada):
     """Also the sender, who would get its own run without a subscription."""
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
@@ -213,7 +213,7 @@ async def test_a_run_whose_sign_in_has_ended_stops(running, ada, clock):
 
 
 async def test_a_run_that_was_accepted_just_before_the_sign_in_ended_stops_too(world, ada, clock):
-    """The record waits in the queue while its sender is revoked: the worker sees it at its first look."""
+    """The record is queued while its sender is revoked: the worker sees it at its first poll."""
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.control(Revocation(ISSUER, "ada", "", int(clock())))
@@ -241,11 +241,11 @@ async def test_a_revoked_connection_gets_no_push_though_its_row_is_there_still(r
     ]
 
 
-async def test_patience_ends_the_wait_that_is_under_way():
-    patience = Deadline(asyncio.get_running_loop().time() + 60)
-    waiting = asyncio.create_task(patience.wait_for(asyncio.Event().wait()))
+async def test_a_stop_ends_the_current_wait():
+    deadline = Deadline(asyncio.get_running_loop().time() + 60)
+    waiting = asyncio.create_task(deadline.wait_for(asyncio.Event().wait()))
     await asyncio.sleep(0)
-    patience.stop()
+    deadline.stop()
     with pytest.raises(TimeoutError):
         await waiting
-    assert patience.over
+    assert deadline.over

@@ -72,7 +72,7 @@ async def test_it_cannot_be_read_or_written_from_the_moment_it_was_deleted(world
     assert not tombstone.keys() & {"title", "metadata", "activity"}
 
 
-async def test_the_other_devices_hear_of_it_once(world, ada, bob):
+async def test_the_other_devices_are_notified_once(world, ada, bob):
     """H5: one `thread_deleted` each; not the sender, whose reply it is, and nobody else."""
     thread = (await answered(world, ada))["thread_id"]
     world.connect(ada, "a2")
@@ -87,7 +87,7 @@ def said(world):
     return list(world.sockets.posted.items())
 
 
-async def test_who_may_hear_nothing_any_more_does_not_hear_of_it(world, ada, clock):
+async def test_expired_and_revoked_connections_are_not_notified(world, ada, clock):
     """J2: a socket whose token has expired, and one whose sign-in was ended."""
     thread = (await answered(world, ada))["thread_id"]
     world.connect(principal_of("ada", clock, lifetime_s=60), "expired")
@@ -98,7 +98,7 @@ async def test_who_may_hear_nothing_any_more_does_not_hear_of_it(world, ada, clo
     assert [name for name, frames in said(world) if "thread_deleted" in {frame["type"] for frame in frames}] == []
 
 
-async def test_the_command_sent_again_is_answered_again_and_another_one_is_not(world, ada):
+async def test_the_command_sent_again_gets_its_reply_again_and_another_one_does_not(world, ada):
     """Its answer may have been lost; `say` uses one id for all commands."""
     thread = (await answered(world, ada))["thread_id"]
     deletion = world.say(ada, "a1", "delete_thread", thread_id=thread)
@@ -125,7 +125,7 @@ async def test_a_socket_whose_token_was_revoked_deletes_nothing(world, ada, cloc
     assert len(world.storage.for_user(ada).threads.page(limit=10)[0]) == 1
 
 
-async def test_a_run_under_way_ends_without_a_word_and_the_sweep_follows(world, ada):
+async def test_a_running_run_ends_silently_and_the_sweep_follows(world, ada):
     """H5: during a run; no event after the deletion, and none of it stays."""
     world.agent = Scripted([Text(SECRET), Text("gathered, and never sent"), 60.0])
     accepted = world.send(ada, "a1", "hi", message_id="m1")
@@ -142,7 +142,7 @@ async def test_a_run_under_way_ends_without_a_word_and_the_sweep_follows(world, 
     assert user.connections.live().running == []
 
 
-async def test_runs_that_wait_end_without_a_word(world, ada):
+async def test_queued_runs_end_silently(world, ada):
     """H5: with messages queued."""
     first = await answered(world, ada)
     waiting = world.send(ada, "a1", SECRET, message_id="m2", thread_id=first["thread_id"])

@@ -1,4 +1,4 @@
-"""The agent seam: what an agent gets (a `Turn`) and what it yields (`AgentEvent`s). Nothing of ours is behind it.
+"""The port for agents: what one gets (a `Turn`) and what it yields (`AgentEvent`s). It sees nothing of the server.
 
 An agent has no store, no socket and no queue to misuse. Tools run at least once: `Turn.run_id` and the tool call's id
 make them idempotent.
@@ -20,7 +20,7 @@ class HistoryMessage(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """One question to answer. `context` is data that came with the message.
+    """One message to reply to. `context` is data that came with it.
 
     `remembered` is what is remembered under the names that the agent declares, an empty object where nothing is.
     """
@@ -59,7 +59,7 @@ class ToolEnded(Struct, frozen=True):
 
 
 class Text(Struct, frozen=True):
-    """The next piece of the answer."""
+    """The next piece of the agent's text."""
 
     delta: str
 
@@ -83,7 +83,7 @@ class Used(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What the answer comes to, beside its text. At most one, at the end."""
+    """What a turn results in, beside its text. At most one, at the end."""
 
     recommendations: Sequence[dict[str, Any]] = ()
     action_plan: Sequence[str] = ()
@@ -104,11 +104,11 @@ AgentEvent = Thinking | ToolStarted | ToolEnded | Text | Remember | Used | Repor
 
 
 class Agent(Protocol):
-    """Something that answers. Its name is the catalog's.
+    """Something that replies to turns. Its name is the catalog's.
 
     An attribute `remembers`, a sequence of names, says what its turns are to bring as `remembered`, and what it may
     change by `Remember`.
     """
 
     def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
-        """Answer one turn, event by event."""
+        """Reply to one turn, event by event."""

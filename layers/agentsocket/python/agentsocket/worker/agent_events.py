@@ -37,25 +37,6 @@ _logger = logging.getLogger("agentsocket.worker.agent_events")
 _NAME_BYTES = 128
 _MICRODOLLARS_PER_CENT = 10_000
 
-OVER_BUDGET = Failed(
-    error_type="budget_exhausted",
-    message="the user's budget for this month is spent",
-    user_message="Your budget for this month is used up.",
-    suggested_action="Wait for the next month, or ask whoever runs this service for more.",
-)
-_OVER_TOKENS = Failed(
-    error_type="token_limit",
-    message="the models have written more than one run may",
-    user_message="Answering took more than one question may.",
-    suggested_action="Ask for less at once.",
-)
-_OVER_SIZE = Failed(
-    error_type="answer_too_long",
-    message="the answer exceeds what one message may hold",
-    user_message="The answer became too long.",
-    suggested_action="Ask for less at once.",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -69,6 +50,17 @@ class Ending:
 def within_budget(spent: int, limits: Limits) -> bool:
     """Whether a user who has spent this, in millionths of a dollar, may have another model called."""
     return spent < limits.month_budget_cents * _MICRODOLLARS_PER_CENT
+
+
+def over_budget(limits: Limits) -> Failed:
+    """The failure of a user who has spent the month's budget."""
+    return Failed(
+        error_type="budget_exhausted",
+        message=f"the user's monthly budget of {limits.month_budget_cents / 100:.2f} USD is spent; "
+        "it resets on the first of the month, UTC",
+        user_message="Your budget for this month is used up.",
+        suggested_action="Wait for the next month, or ask whoever runs this service for more.",
+    )
 
 
 async def fail(publisher: Publisher, failed: Failed, limits: Limits) -> Ending:
@@ -141,7 +133,7 @@ class AgentLoop:
             case Text(delta):
                 self._room -= len(delta.encode())
                 if self._room < 0:
-                    return _OVER_SIZE
+                    return _over_size(self._limits)
                 await self._publisher.text(delta)
             case _:
                 await _publish(self._publisher, event, self._limits)
@@ -173,8 +165,26 @@ class AgentLoop:
             self._used[name] = self._used.get(name, 0) + amount
         spent = await self._offload(self._job.store.quotas.charge, microdollars)
         if self._used["output_tokens"] > self._limits.run_output_tokens:
-            return _OVER_TOKENS
-        return None if within_budget(spent, self._limits) else OVER_BUDGET
+            return _over_tokens(self._limits)
+        return None if within_budget(spent, self._limits) else over_budget(self._limits)
+
+
+def _over_tokens(limits: Limits) -> Failed:
+    return Failed(
+        error_type="token_limit",
+        message=f"the models have written more than {limits.run_output_tokens} tokens, the limit of one run",
+        user_message="Answering took more than one question may.",
+        suggested_action="Ask for less at once.",
+    )
+
+
+def _over_size(limits: Limits) -> Failed:
+    return Failed(
+        error_type="answer_too_long",
+        message=f"the agent's text exceeds {limits.max_answer_bytes} bytes, the limit of one message",
+        user_message="The answer became too long.",
+        suggested_action="Ask for less at once.",
+    )
 
 
 def _not_remembered(name: str, reason: str) -> Failed:

@@ -22,13 +22,6 @@ from agentsocket.worker.publisher import Publisher, Spawn
 
 _ENDING_EVENTS = 2
 
-_ATTEMPTS_EXHAUSTED = Failed(
-    error_type="attempts_exhausted",
-    message="the run stopped without an ending three times",
-    user_message="Answering failed repeatedly.",
-    suggested_action="Send the message again; if it fails again, tell whoever runs this service.",
-)
-
 
 async def push_ending(job: RunJob) -> None:
     """Push the last events of a run that has ended to the connections that lack them: its worker may have died."""
@@ -80,9 +73,9 @@ async def _ending(job: RunJob, spent: int, publisher: Publisher, deadline: Deadl
         # The closing delivery: no agent any more, a copy for the operator, and an ending that says so.
         copy = RunRequest(job.record.request.user, job.run.thread_id, job.run.run_id)
         await job.runtime.offload(job.run_queue.dead_letter, copy)
-        return await agent_events.fail(publisher, _ATTEMPTS_EXHAUSTED, job.limits)
+        return await agent_events.fail(publisher, _attempts_exhausted(job), job.limits)
     if not agent_events.within_budget(spent, job.limits):
-        return await agent_events.fail(publisher, agent_events.OVER_BUDGET, job.limits)
+        return await agent_events.fail(publisher, agent_events.over_budget(job.limits), job.limits)
     name, loop = job.agent_name, AgentLoop(job, publisher, deadline, spawn)
 
     async def turn_for(names: Sequence[str]) -> Turn:
@@ -90,6 +83,15 @@ async def _ending(job: RunJob, spent: int, publisher: Publisher, deadline: Deadl
         return await _turn(job, names)
 
     return await loop.run(runner.events(lambda: job.agents[name](), turn_for, name=name))
+
+
+def _attempts_exhausted(job: RunJob) -> Failed:
+    return Failed(
+        error_type="attempts_exhausted",
+        message=f"{job.limits.max_attempts} attempts have stopped without an ending, which is the limit",
+        user_message="Answering failed repeatedly.",
+        suggested_action="Send the message again; if it fails again, tell whoever runs this service.",
+    )
 
 
 async def _earlier(job: RunJob, top: int) -> list[LogEvent]:
