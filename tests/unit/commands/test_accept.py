@@ -40,9 +40,11 @@ def test_a_message_becomes_a_queued_run(store):
 
 def test_the_same_message_is_the_same_run_also_when_the_quota_is_used_up(store):
     first = accepted(store)
-    accepted(store, message_id="m2")
+    store.quotas.begin(first.run)
+    for number in (2, 3):
+        accepted(store, message_id=f"m{number}")
     with pytest.raises(Busy):
-        accepted(store, message_id="m3")
+        accepted(store, message_id="m4")
     again = accepted(store)
     assert (again.run.run_id, again.duplicate) == (first.run.run_id, True)
 

@@ -11,6 +11,7 @@ from agentsocket.agents.contract import Failed, Report, Text, Thinking
 from agentsocket.errors import RunUnfinished, Unavailable
 from agentsocket.inputs import RunRecord, RunRequest
 from agentsocket.limits import Limits
+from agentsocket.storage.thread_log import Lease
 from tests.support.fakes import Scripted
 from tests.support.waiting import until
 from tests.support.world import World
@@ -244,9 +245,10 @@ async def test_a_user_without_budget_gets_an_ending_and_no_agent(world, ada):
 
 
 async def test_a_deleted_thread_s_run_ends_silently(world, ada):
-    """H5: no event, no text in its row, no lease."""
+    """H5: no event, no text in its row; and it waits for no lease, though another worker holds it."""
     world.connect(ada, "a1")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
+    world.storage.for_user(ada).log(accepted["thread_id"]).take_lease(Lease("other", "another run", 1))
     world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
     await world.work(record(ada, accepted))
     run = world.storage.for_user(ada).run(accepted["run_id"])

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from agentsocket.limits import Limits
+from agentsocket.worker import claim
 from tests.support.fakes import Scripted
 from tests.support.world import World
 
@@ -24,9 +25,10 @@ def job(world, ada):
 
 def test_the_attempt_after_those_that_were_has_a_message_id_of_its_own(world, ada, job):
     assert (job.lease.attempt, job.message_id) == (1, f"{job.run.run_id}.1")
-    accepted = {"run_id": job.run.run_id}
-    next_one = world.job(ada, accepted, run=replace(job.run, attempts=1))
-    assert next_one.lease.owner != job.lease.owner
+    begun = replace(job.run, attempts=1)
+    following = world.job(ada, {"run_id": begun.run_id}, run=begun, lease=claim.lease_for(begun, job.store))
+    assert (following.lease.attempt, following.message_id) == (2, f"{begun.run_id}.2")
+    assert following.lease.owner != job.lease.owner
 
 
 def test_a_message_that_names_no_agent_is_the_default_one_s(world, ada, job):

@@ -1,0 +1,35 @@
+"""The port for agents: values that no agent can change under the worker, and the whole of what it may yield."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_args
+
+import pytest
+from msgspec import Struct
+
+from agentsocket.agents import contract
+
+GIVEN = {contract.Turn, contract.HistoryMessage}
+VALUES = {value for _, value in inspect.getmembers(contract, inspect.isclass) if issubclass(value, Struct)} - {Struct}
+
+
+def test_whatever_an_agent_is_not_given_it_may_yield():
+    """A new event that is missing from the union is one that the worker's type check does not see."""
+    assert set(get_args(contract.AgentEvent)) == VALUES - GIVEN
+
+
+@pytest.mark.parametrize("value", sorted(VALUES, key=lambda value: value.__name__), ids=lambda value: value.__name__)
+def test_a_value_is_frozen(value):
+    """The worker goes on with what it was given, whatever the agent does to it afterwards."""
+    assert value.__struct_config__.frozen
+
+
+def test_a_turn_without_a_past_is_empty():
+    turn = contract.Turn("r1", "hi")
+    assert (turn.history, turn.context, turn.remembered) == ((), {}, {})
+    assert contract.Turn("r1", "hi").context is not contract.Turn("r2", "ho").context
+
+
+def test_a_failure_is_final_unless_its_agent_says_otherwise():
+    assert contract.Failed("internal", "m", "It broke.", "Again.").is_recoverable is False
