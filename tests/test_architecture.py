@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handlers": {"aws", "http_api", "protocol", "storage"},
 }
 # Modules of the root: leaves import leaves alone; the others put folders together.
-LEAVES = {"errors", "limits", "principal", "inputs", "runtime", "encoded_text", "circuit_breaker"}
+LEAVES = {"errors", "limits", "principal", "inputs", "runtime", "encoded_text", "circuit_breaker", "wording"}
 ROOT_MODULES: dict[str, set[str]] = {
     **{name: set() for name in LEAVES},
     "settings": {"auth", "contexts"},
@@ -48,6 +48,7 @@ PURE: dict[str, set[str]] = {
     "runtime": {"msgspec"},
     "encoded_text": {"msgspec"},
     "circuit_breaker": {"msgspec"},
+    "wording": set(),
     "protocol.commands": {"msgspec"},
     "protocol.control": {"msgspec"},
     "protocol.events": {"msgspec"},
@@ -56,6 +57,7 @@ PURE: dict[str, set[str]] = {
     "protocol.payload": {"msgspec"},
     "protocol.schema": {"msgspec"},
     "protocol.strict_json": set(),
+    "protocol.violations": {"msgspec"},
     "storage.keys": set(),
     "storage.rows": {"msgspec"},
     "storage.run_states": set(),

@@ -115,6 +115,9 @@ class Internal(CommandError):
     code = "internal"
     temporary = True
 
+    def __init__(self) -> None:
+        super().__init__("internal error of the server; send the command again")
+
 
 class TokenRejected(AgentSocketError):
     """A token that must not open a connection. The reason is for the log; the client hears 403 and no more."""

@@ -37,7 +37,7 @@ def respond(step: Step, request: SocketRequest, management_api: ManagementApi, *
 
 def internal(request: SocketRequest, *, now: Clock) -> bytes:
     """What a client hears of a fault of ours."""
-    return _encode(Reply(frames.failure(Internal("something went wrong on our side: try again"))), request, now)
+    return _encode(Reply(frames.failure(Internal())), request, now)
 
 
 def _deliver(encoded: Iterator[bytes], request: SocketRequest, management_api: ManagementApi) -> bytes | None:
@@ -48,7 +48,7 @@ def _deliver(encoded: Iterator[bytes], request: SocketRequest, management_api: M
     for frame in chain((first, second), encoded):
         delivery = management_api.post(request.connection_id, frame)
         if delivery == "throttled":
-            raise Unavailable("the answer could not be delivered whole: ask again")
+            raise Unavailable("reply could not be delivered whole; send the command again")
         if delivery == "gone":
             return None
     return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentsocket import wording
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import health, registry
 from agentsocket.commands.request import CommandContext
@@ -39,6 +40,7 @@ _STATUS = {
     "internal": 500,
     "unavailable": 503,
 }
+_NOT_IN_QUERY = "this operation takes its fields in the JSON body, not in the query"
 
 
 class Api:
@@ -96,24 +98,31 @@ class Api:
         """The command that the request spells out. Raises BadRequest or TooLarge."""
         given = self._body(request.body) if route.has_body else request.query
         if route.has_body and request.query:
-            raise BadRequest("this path takes its fields in the body", field=min(request.query)[:64])
+            raise BadRequest(_NOT_IN_QUERY, field=min(request.query)[:64])
         if twice := given.keys() & request.parameters.keys():
-            raise BadRequest("this stands in the path", field=min(twice))
+            raise BadRequest(f"{min(twice)} is already given in the path", field=min(twice))
         fields = {**given, **request.parameters}
         for name, value in ({} if route.has_body else fields).items():
             _require_text(name, value)
-        return frames.checked(fields, route.command, limits=self._limits, written_out=not route.has_body)
+        return frames.checked(
+            fields,
+            route.command,
+            limits=self._limits,
+            written_out=not route.has_body,
+            elsewhere=route.parameters,
+        )
 
     def _body(self, text: str) -> Mapping[str, Any]:
         """The JSON object in a body; none is an empty one."""
-        if len(text.encode(errors="surrogatepass")) > self._limits.max_message_bytes:
-            raise TooLarge(f"a body may have {self._limits.max_message_bytes} bytes")
+        size = len(text.encode(errors="surrogatepass"))
+        if size > self._limits.max_message_bytes:
+            raise TooLarge(wording.too_large("the body", size, self._limits.max_message_bytes))
         try:
             found = strict_json.loads(text or "{}", max_nesting=self._limits.max_nesting)
         except strict_json.StrictJSONError as error:
-            raise BadRequest(f"the body is no JSON that everyone reads alike: {error}") from None
+            raise BadRequest(f"the body {error}") from None
         if not isinstance(found, dict):
-            raise BadRequest("the body is a JSON object")
+            raise BadRequest("the body must be a JSON object")
         return found
 
 
@@ -121,9 +130,9 @@ def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
     """What a client hears of an error."""
     match error:
         case NoToken():
-            return _unauthorized("send an access token as bearer", "Bearer")
+            return _unauthorized("access token is missing; send the header Authorization: Bearer <token>", "Bearer")
         case TokenRejected():
-            return _unauthorized("the access token is not accepted", 'Bearer error="invalid_token"')
+            return _unauthorized("access token is not accepted: expired, revoked or for another service; get a new one", 'Bearer error="invalid_token"')
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
@@ -135,18 +144,19 @@ def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
 
 def nothing() -> HttpAnswer:
     """What a client hears of a path that is none."""
-    return refusal(NotFound("there is nothing at this path"))
+    return refusal(NotFound("path is unknown; GET /openapi.json lists the operations"))
 
 
 def not_allowed(methods: list[str]) -> HttpAnswer:
     """What a client hears of a method that a path does not have."""
-    said = ErrorNotice(code="method_not_allowed", message="this path has no such method", temporary=False)
-    return HttpAnswer(405, Failure(error=said), {"Allow": ", ".join(sorted(methods))})
+    allowed = ", ".join(sorted(methods))
+    said = ErrorNotice(code="method_not_allowed", message=f"method is not allowed; this path takes {allowed}", temporary=False)
+    return HttpAnswer(405, Failure(error=said), {"Allow": allowed})
 
 
 def internal() -> HttpAnswer:
     """What a client hears of a fault of ours."""
-    return refusal(Internal("something went wrong on our side: try again"))
+    return refusal(Internal())
 
 
 def _unauthorized(message: str, challenge: str) -> HttpAnswer:
@@ -169,7 +179,7 @@ def _key(request: HttpRequest) -> str:
     try:
         return msgspec.convert(given.removeprefix('"').removesuffix('"'), protocol.CommandId)
     except msgspec.ValidationError:
-        raise BadRequest("1 to 64 characters of A-Z a-z 0-9 _ -", field=IDEMPOTENCY_KEY) from None
+        raise BadRequest(f"{IDEMPOTENCY_KEY} must be {protocol.ID_WORDS}", field=IDEMPOTENCY_KEY) from None
 
 
 def _require_text(name: str, value: str) -> None:
@@ -177,4 +187,4 @@ def _require_text(name: str, value: str) -> None:
     try:
         f"{name}{value}".encode()
     except UnicodeEncodeError:
-        raise BadRequest("the address holds half of a surrogate pair") from None
+        raise BadRequest("query holds half of a surrogate pair; send UTF-8") from None

@@ -104,4 +104,4 @@ def _body(event: Mapping[str, Any]) -> str:
     try:
         return base64.b64decode(body, validate=True).decode()
     except ValueError:
-        raise BadRequest("the body is no text") from None
+        raise BadRequest("the body must be UTF-8 text") from None

@@ -8,16 +8,56 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from agentsocket.protocol.payload import JSONObject, Payload
 
+ID_WORDS = "1 to 64 characters of A-Z a-z 0-9 _ -"
 # "$(?!\n)": in Python "$" alone also matches before a final newline, in ECMA-262 (JSON Schema) it does not.
-CommandId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", max_length=64)]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)", max_length=64)]
+# What `extra` says of a type stands in the text of a refusal, after the field's name (`violations.py`).
+CommandId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)",
+        max_length=64,
+        extra={"pattern": ID_WORDS},
+    ),
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$(?!\n)",
+        max_length=64,
+        extra={"pattern": "1 to 64 characters of A-Z a-z 0-9 _ . -"},
+    ),
+]
 Seq = Annotated[int, Meta(ge=0, le=10**12 - 1)]
-ContextName = Annotated[str, Meta(pattern=r"^user\.[A-Za-z0-9_.-]{1,59}$(?!\n)", max_length=64)]
+ContextName = Annotated[
+    str,
+    Meta(
+        pattern=r"^user\.[A-Za-z0-9_.-]{1,59}$(?!\n)",
+        max_length=64,
+        extra={"pattern": "`user.` followed by 1 to 59 characters of A-Z a-z 0-9 _ . -"},
+    ),
+]
 Version = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+ProtocolVersion = Annotated[
+    Literal[1], Meta(extra={"other": "version {value:,} is not supported; this server speaks version {allowed}"})
+]
 MAX_PARTS = 40
 Title = Annotated[str, Meta(max_length=200)]
 PageSize = Annotated[int, Meta(ge=1, le=100)]
 Cursor = Annotated[str, Meta(max_length=128)]
+
+# What other chat protocols call a field of ours: a refusal names the field that is probably meant.
+MISNOMERS = {
+    "text": "content",
+    "message": "content",
+    "query": "content",
+    "prompt": "content",
+    "body": "content",
+    "id": "message_id",
+    "name": "title",
+    "after": "cursor",
+    "jwt": "token",
+    "value": "patch",
+}
 
 
 class Position(Payload):
@@ -43,7 +83,7 @@ class ClientInfo(Payload):
 class Hello(Payload):
     """The first command: makes the connection live for pushes."""
 
-    protocol: Literal[1]
+    protocol: ProtocolVersion
     client: ClientInfo = field(default_factory=ClientInfo)
     resume: Annotated[list[ResumePoint], Meta(max_length=20)] = field(default_factory=list)
 

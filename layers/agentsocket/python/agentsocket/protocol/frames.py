@@ -5,14 +5,13 @@ Pure; the shapes are `protocol.py`'s.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from agentsocket import encoded_text
+from agentsocket import wording
 from agentsocket.errors import BadRequest, CommandError, Disconnect, TooLarge, UnknownType
 from agentsocket.limits import Limits
 from agentsocket.protocol import messages as protocol
@@ -22,10 +21,9 @@ from agentsocket.protocol.messages import Payload
 Item = TypeVar("Item", bound=Struct)
 _TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
 _ENVELOPE_BYTES = 512  # what a frame is around a list
-_SAID_BYTES = 200  # an error may quote a client's own names back, and those may be as long as a frame
+_MAX_FIELD = 128  # characters: a client's own names may be as long as a frame
+_MAX_TOP_FIELD = 64
 _ENVELOPE = frozenset({"type", "payload", "id"})
-_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
-_NAMED_FIELD = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
 
 
 class Command(Struct, frozen=True):
@@ -109,21 +107,34 @@ def parse(text: str, *, limits: Limits) -> Command:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise BadRequest("the frame holds half of a surrogate pair") from None
+        raise BadRequest("the frame holds half of a surrogate pair; send UTF-8") from None
     if size > limits.max_message_bytes:
-        raise TooLarge(f"a message may have {limits.max_message_bytes} bytes")
+        raise TooLarge(wording.too_large("the frame", size, limits.max_message_bytes))
     envelope = _envelope(text, limits)
     kind = envelope["type"]
     if kind not in protocol.COMMANDS:
-        raise UnknownType("no such command", field="type")
+        raise UnknownType(_unknown_command(kind), field="type")
     if "payload" not in envelope:
         raise BadRequest("payload is missing", field="payload")
     return Command(kind, checked(envelope["payload"], protocol.COMMANDS[kind], limits=limits), envelope.get("id"))
 
 
-def checked(value: Any, shape: type[Payload], *, limits: Limits, written_out: bool = False) -> Payload:
-    """A command's payload; numbers may be `written_out` as texts. Raises BadRequest (with `field`) or TooLarge."""
-    payload = _convert(value, shape, strict=not written_out)
+def checked(
+    value: Any,
+    shape: type[Payload],
+    *,
+    limits: Limits,
+    written_out: bool = False,
+    elsewhere: Collection[str] = (),
+) -> Payload:
+    """A command's payload; numbers may be `written_out` as texts. Raises BadRequest (with `field`) or TooLarge.
+
+    `elsewhere` are fields that come from another place than the others, so that an unknown one cannot mean them.
+    """
+    try:
+        payload = msgspec.convert(value, shape, strict=not written_out)
+    except msgspec.ValidationError:
+        raise _violation(value, shape, strict=not written_out, elsewhere=elsewhere) from None
     _check_sizes(payload, limits)
     return payload
 
@@ -145,33 +156,50 @@ def _envelope(text: str, limits: Limits) -> dict[str, Any]:
     try:
         envelope = strict_json.loads(text, max_nesting=limits.max_nesting)
     except strict_json.StrictJSONError as error:
-        raise BadRequest(f"the frame is {error}" if str(error).startswith("n") else str(error)) from None
+        raise BadRequest(f"the frame {error}") from None
     if not isinstance(envelope, dict):
-        raise BadRequest("a frame is a JSON object")
-    if not isinstance(envelope.get("type"), str):
-        raise BadRequest("type must be a string", field="type")
-    if unknown := sorted(envelope.keys() - _ENVELOPE):
-        raise BadRequest("a frame has type, payload and id, and no other field", field=unknown[0][:64])
+        raise BadRequest("the frame must be a JSON object with type, payload and id")
+    if "type" not in envelope:
+        raise BadRequest("type is missing", field="type")
+    if not isinstance(envelope["type"], str):
+        raise _not_text("type", envelope["type"])
+    if strange := sorted(envelope.keys() - _ENVELOPE):
+        raise _unknown_field(strange[0])
     try:
         msgspec.convert(envelope.get("id"), protocol.CommandId | None)
     except msgspec.ValidationError:
-        raise BadRequest("id must be 1 to 64 characters of A-Z a-z 0-9 _ -", field="id") from None
+        raise BadRequest(f"id must be {protocol.ID_WORDS}", field="id") from None
     return envelope
 
 
-def _convert(value: Any, shape: type[Payload], *, strict: bool) -> Payload:
-    try:
-        return msgspec.convert(value, shape, strict=strict)
-    except msgspec.ValidationError as error:
-        message = str(error)
-        raise BadRequest(encoded_text.preview(_PATH.sub("", message), _SAID_BYTES), field=_field(message)) from None
+def _not_text(name: str, value: Any) -> BadRequest:
+    from agentsocket.protocol import violations  # here and below: with difflib, for refusals alone
+
+    return BadRequest(f"{name} must be text, not {violations.kind(value)}", field=name)
 
 
-def _field(message: str) -> str:
-    """The path of the field that a msgspec message blames, such as `payload.content`."""
-    path, named = _PATH.search(message), _NAMED_FIELD.search(message)
-    parts = ["payload", path["path"] if path else "", named["name"] if named else ""]
-    return ".".join(part for part in parts if part)[:128].replace(".[", "[")
+def _unknown_field(name: str) -> BadRequest:
+    """Of the frame itself: most likely one that belongs into its payload."""
+    return BadRequest(
+        f"unknown field `{wording.quoted(name)}` beside type, payload and id; a command's fields stand in payload",
+        field=name[:_MAX_TOP_FIELD],
+    )
+
+
+def _unknown_command(name: str) -> str:
+    from agentsocket.protocol import violations
+
+    meant = violations.likely(name, protocol.COMMANDS)
+    advice = f"did you mean `{meant}`?" if meant else "protocol version 1 does not have it"
+    return f"unknown command `{wording.quoted(name)}`; {advice}"
+
+
+def _violation(value: Any, shape: type[Payload], *, strict: bool, elsewhere: Collection[str]) -> BadRequest:
+    from agentsocket.protocol import violations
+
+    found = violations.Violations(strict=strict, elsewhere=elsewhere).of(value, shape)
+    path = f"payload.{found.field}" if found.field else "payload"
+    return BadRequest(found.text, field=path[:_MAX_FIELD])
 
 
 def _check_sizes(payload: Payload, limits: Limits) -> None:
@@ -183,8 +211,9 @@ def _check_sizes(payload: Payload, limits: Limits) -> None:
     }
     for name, most in allowed.items():
         given = getattr(payload, name, None)
-        if given and len(msgspec.json.encode(given)) > most:
-            raise TooLarge(f"{name} may have {most} bytes", field=f"payload.{name}")
+        size = len(msgspec.json.encode(given)) if given else 0
+        if size > most:
+            raise TooLarge(wording.too_large(name, size, most), field=f"payload.{name}")
 
 
 def room(limits: Limits) -> int:

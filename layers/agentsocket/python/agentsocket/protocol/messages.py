@@ -6,6 +6,7 @@ One definition serves parsing and error messages (`frames.py`) and the published
 from __future__ import annotations
 
 from agentsocket.protocol.commands import (
+    ID_WORDS,
     ClientInfo,
     CommandId,
     CreateThread,
@@ -132,6 +133,7 @@ __all__ = [
     "COMMANDS",
     "EVENTS",
     "CONTROL",
+    "ID_WORDS",
     "CommandId",
     "Name",
     "Seq",
