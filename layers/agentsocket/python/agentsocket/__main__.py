@@ -64,14 +64,17 @@ def main(arguments: list[str]) -> int:
     except Unknown as error:
         print(f"agentsocket: {error}: nobody was erased. {_CHECK.format(table=given.table)}", file=sys.stderr)
         return 1
-    except (SettingsError, BotoCoreError, ClientError) as error:
+    except SettingsError as error:
         print(f"agentsocket: {error}", file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(f"agentsocket: {_aws_fault(error)}", file=sys.stderr)
         return 1
     except Unavailable as error:
         print(f"agentsocket: {error}: run it again, it goes on where it was", file=sys.stderr)
         return 1
     if not erased:
-        print("agentsocket: something goes on writing: run it again in a minute", file=sys.stderr)
+        print("agentsocket: rows of the user are still being written: run it again in a minute", file=sys.stderr)
     return 0 if erased else 1
 
 
@@ -79,6 +82,20 @@ def _contexts() -> str:
     """Which store was erased: an operator may have forgotten that it is another."""
     store = settings.contexts().store
     return store + (_HINT if store == "dynamodb" else "")
+
+
+def _aws_fault(error: BotoCoreError | ClientError) -> str:
+    """What AWS, or the way to it, has against a call, and what the operator can do."""
+    known = {
+        "NoCredentialsError": "no AWS credentials found; set AWS_PROFILE, or the access key and its secret",
+        "NoRegionError": "no AWS region found; set AWS_REGION",
+        "ProfileNotFound": "the AWS profile does not exist; check AWS_PROFILE",
+    }
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+        return f"AWS rejected {error.operation_name}: {code}; check names, region and the rights of the credentials"
+    name = type(error).__name__
+    return known.get(name, f"AWS cannot be reached: {name}; check region and network")
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from agentsocket import principal
+from agentsocket import principal, wording
 from agentsocket.auth import handshake
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import registry
@@ -97,8 +97,8 @@ def start_run(
     from agentsocket.commands import accept  # with the SDK, which is loaded when the adapters are made
 
     if command.agent is not UNSET and command.agent not in agents:
-        known = ", ".join(sorted(agents))
-        raise BadRequest(f'agent "{command.agent}" does not exist; available: {known}', field="payload.agent")
+        allowed = ", ".join(sorted(agents))
+        raise BadRequest(f"unknown agent `{wording.quoted(command.agent)}`; allowed: {allowed}", field="payload.agent")
     accepted = accept.accept(command, connection_id=request.connection_id, store=store)
     if isinstance(accepted, messages.PartAccepted):
         return Reply(accepted)

@@ -31,4 +31,4 @@ def quoted(name: str) -> str:
 
 def _shown(character: str) -> str:
     """Quotation marks would end the quotation, and what is not printable may do anything to a terminal."""
-    return character if character.isprintable() and character not in "`\"\\" else "?"
+    return character if character.isprintable() and character not in '`"\\' else "?"

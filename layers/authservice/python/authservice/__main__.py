@@ -47,9 +47,26 @@ def main(arguments: list[str]) -> int:
     try:
         run: Callable[[argparse.Namespace], int] = given.run
         return run(given)
-    except (Refusal, BotoCoreError, ClientError) as error:
+    except Refusal as error:
         print(f"authservice: {error}", file=sys.stderr)
         return 1
+    except (BotoCoreError, ClientError) as error:
+        print(f"authservice: {_aws_fault(error)}", file=sys.stderr)
+        return 1
+
+
+def _aws_fault(error: BotoCoreError | ClientError) -> str:
+    """What AWS, or the way to it, has against a call, and what the operator can do."""
+    known = {
+        "NoCredentialsError": "no AWS credentials found; set AWS_PROFILE, or the access key and its secret",
+        "NoRegionError": "no AWS region found; set AWS_REGION",
+        "ProfileNotFound": "the AWS profile does not exist; check AWS_PROFILE",
+    }
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+        return f"AWS rejected {error.operation_name}: {code}; check names, region and the rights of the credentials"
+    name = type(error).__name__
+    return known.get(name, f"AWS cannot be reached: {name}; check region and network")
 
 
 def _register(given: argparse.Namespace) -> int:
@@ -57,7 +74,7 @@ def _register(given: argparse.Namespace) -> int:
         write, secret = service_clients.registration(given.id, given.scope, replace=given.replace)
         wiring.table(given.table).transact(write)
     except TransactionCancelled:
-        print(f"authservice: The client {given.id} exists; --replace gives it a new secret.", file=sys.stderr)
+        print(f"authservice: client {given.id} exists already; --replace gives it a new secret", file=sys.stderr)
         return 1
     print(secret)
     return 0
@@ -70,7 +87,7 @@ def _forget(given: argparse.Namespace) -> int:
     removed = leaving.forget(given.subject)
     print(f"authservice: {', '.join(f'{count} {kind}' for kind, count in removed.items())} removed")
     if leaving.is_left(given.subject):
-        print("authservice: The user has signed in meanwhile: run it again.", file=sys.stderr)
+        print("authservice: the user has signed in meanwhile; run it again", file=sys.stderr)
         return 1
     print("authservice: checked: nothing of the user is left")
     return 0

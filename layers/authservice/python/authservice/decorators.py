@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 from aws_lambda_powertools import Logger
 
 from authservice import cors
-from authservice.errors import InvalidRequest, MethodNotAllowed, NotFound, Refusal, ServerError, TooLarge
+from authservice.errors import (
+    AuthServiceError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Refusal,
+    ServerError,
+    TooLarge,
+)
 from authservice.inputs import NO_STORE, Request, Response, Routes, answer
 from authservice.limits import Limits
 
@@ -35,7 +43,7 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
         path, method = "/" + event["rawPath"].lstrip("/"), event["requestContext"]["http"]["method"]
         endpoints = routes.get(path)
         if endpoints is None:
-            raise NotFound("there is nothing at this path")
+            raise NotFound("path is unknown; /.well-known/oauth-authorization-server lists the endpoints")
         if method == "OPTIONS":
             return _preflight(_origin(event), endpoints, origins, limits)
         if method not in endpoints:
@@ -92,8 +100,13 @@ def _refused(refusal: Refusal) -> Response:
 
 
 def _reason(error: Exception) -> str:
-    """For the operator who reads the stack's events."""
-    return f"{type(error).__name__}: {error}"[:500]
+    """For the operator who reads the stack's events: only texts of ours, and AWS's code of what it rejected."""
+    if operation := getattr(error, "operation_name", ""):  # botocore's ClientError, which not every function loads
+        code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+        return f"AWS rejected {operation}: {code}"
+    if isinstance(error, AuthServiceError):
+        return f"{type(error).__name__}: {error}"[:500]
+    return f"{type(error).__name__}; the log of the function says where"
 
 
 def _preflight(origin: str, methods: Collection[str], origins: Collection[str], limits: Limits) -> Response:
@@ -115,7 +128,7 @@ def _body(event: Event, limits: Limits) -> bytes:
     try:
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
     except (binascii.Error, ValueError):
-        raise InvalidRequest("the body cannot be read") from None
+        raise InvalidRequest("the body must be UTF-8 text, or base64 of it") from None
     if len(body) > limits.max_body_bytes:
-        raise TooLarge(f"the body has more than {limits.max_body_bytes} bytes")
+        raise TooLarge(f"the body is {len(body):,} bytes; the limit is {limits.max_body_bytes:,}")
     return body

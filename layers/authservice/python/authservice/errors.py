@@ -136,7 +136,7 @@ class InsufficientScope(Refusal):
     error = "insufficient_scope"
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"this needs the scope {scope}")
+        super().__init__(f"the token lacks the scope {scope}, which this endpoint needs")
         self.scope = scope
 
     def headers(self) -> Mapping[str, str]:
@@ -157,7 +157,7 @@ class MethodNotAllowed(Refusal):
     error = "method_not_allowed"
 
     def __init__(self, allowed: str) -> None:
-        super().__init__(f"this path answers {allowed}")
+        super().__init__(f"method is not allowed; this path takes {allowed}")
         self.allowed = allowed
 
     def headers(self) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ def parse(request: Request, *, limits: Limits) -> Form:
     if not request.body:
         return {}
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise InvalidRequest(f"the body must be {_FORM}")
+        raise InvalidRequest(f"Content-Type must be {_FORM}")
     try:
         pairs = parse_qsl(
             request.body.decode("utf-8"),
@@ -32,10 +32,12 @@ def parse(request: Request, *, limits: Limits) -> Form:
             max_num_fields=limits.max_form_fields,
         )
     except ValueError:
-        raise InvalidRequest("the body is not a form in UTF-8") from None
+        raise InvalidRequest(
+            f"the body must be a form in UTF-8 with at most {limits.max_form_fields} parameters"
+        ) from None
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise InvalidRequest("a parameter is given twice")
+        raise InvalidRequest("a parameter is given twice; give each once")
     return {name: value for name, value in form.items() if value}
 
 

@@ -80,20 +80,22 @@ class Grants:
 
     def _check_exchange(self, form: Form) -> None:
         if form_body.required(form, "subject_token_type") != _TYPE + "id_token":
-            raise InvalidRequest("subject_token_type must be that of an ID token")
+            raise InvalidRequest(f"subject_token_type must be {_TYPE}id_token")
         if form.get("requested_token_type", _TYPE + "access_token") != _TYPE + "access_token":
-            raise InvalidRequest("only access tokens are issued")
+            raise InvalidRequest(f"requested_token_type must be {_TYPE}access_token")
         if "actor_token" in form or "actor_token_type" in form:
-            raise InvalidRequest("nobody acts for another here: actor_token is not accepted")
+            raise InvalidRequest("actor_token is not supported; leave it out")
         if form.get("audience", self._issuing.audience) != self._issuing.audience or "resource" in form:
-            raise InvalidTarget("tokens are issued for one audience only")
+            raise InvalidTarget(
+                "audience must be that of this deployment and resource is not supported; leave both out"
+            )
         if form.get("client_id", self._identity.client_id) != self._identity.client_id:
-            raise InvalidClient("the client is unknown")
+            raise InvalidClient("client_id is not the client of this deployment")
 
     def _begin(self, id_token: IdToken, scopes: frozenset[str]) -> Answer:
         used, user = self._storage.exchanged(id_token.subject, id_token.digest)
         if used:
-            raise InvalidGrant("the ID token was exchanged before")
+            raise InvalidGrant("the ID token was exchanged before; sign in again")
         started = refresh_families.issue_time(user, self._now())
         sid = secrets.token_urlsafe(16)
         family = Family(sid, id_token.subject, self._identity.client_id, scopes, started, revoked=False, notified=False)
@@ -134,7 +136,7 @@ class Grants:
         """RFC 6749, section 4.4: a token for this service itself. Raises InvalidScope, UnauthorizedClient."""
         grantable = client.scopes - {INTROSPECT}
         if not grantable:
-            raise UnauthorizedClient("this client has no scope that tokens carry")
+            raise UnauthorizedClient("the client has no scope that a token can carry; register it with one")
         scopes, now = _narrowed(grantable, form), self._now()
         return self._answer(self._mint.service(client.client_id, scopes, now=now), scopes, int(now))
 
@@ -151,10 +153,10 @@ def _narrowed(granted: frozenset[str], form: Form) -> frozenset[str]:
     """The scope that was asked for, or all that is granted (RFC 6749, section 3.3). Raises InvalidScope."""
     wanted = frozenset(form["scope"].split()) if "scope" in form else granted
     if not wanted or not wanted <= granted:
-        raise InvalidScope("more scope was asked for than is granted")
+        raise InvalidScope("scope goes beyond what is granted; ask for less or leave it out")
     return wanted
 
 
 def _refused() -> InvalidGrant:
     """The one thing said of a refresh token that is not accepted, whatever the reason."""
-    return InvalidGrant("the refresh token is not valid")
+    return InvalidGrant("the refresh token is not valid; sign in again")

@@ -42,7 +42,7 @@ def verify(token: str, *, keys: KeyFinder, identity: Identity, now: float, limit
     """Check an ID token at `now`, in seconds since the epoch. Raises InvalidGrant, or Unavailable without its keys."""
     claims = _signed_claims(token, keys)
     if claims.get("iss") != identity.issuer:
-        raise InvalidGrant("the ID token is of another issuer")
+        raise InvalidGrant("iss of the ID token is not the issuer that this deployment trusts")
     _check_audience(claims, identity.client_id)
     _check_times(claims, now, limits)
     subject = _subject(claims, limits)
@@ -63,36 +63,36 @@ def _signed_claims(token: str, keys: KeyFinder) -> Claims:
         header = jwt.get_unverified_header(token)
         typ, algorithm = header.get("typ", ""), header.get("alg")
         if not isinstance(typ, str) or typ.lower() not in _TYPES or algorithm not in ALGORITHMS:
-            raise InvalidGrant("not an ID token, or signed with an algorithm that is not accepted")
+            raise InvalidGrant(f"the ID token is of another kind, or its alg is none of {' '.join(ALGORITHMS)}")
         payload: bytes = _JWS.decode(token, keys(header.get("kid")), algorithms=[str(algorithm)])
         claims = json.loads(payload)
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise InvalidGrant("the ID token is malformed or its signature does not verify") from None
     if not isinstance(claims, dict):
-        raise InvalidGrant("the ID token has no claims")
+        raise InvalidGrant("the claims of the ID token must be a JSON object")
     return claims
 
 
 def _check_audience(claims: Claims, client_id: str) -> None:
     """Ours exactly, in either form: a token that is also for somebody else may have come from there."""
     if claims.get("aud") not in (client_id, [client_id]) or claims.get("azp", client_id) != client_id:
-        raise InvalidGrant("the ID token is for another client")
+        raise InvalidGrant("aud of the ID token must be the client of this deployment alone")
 
 
 def _check_times(claims: Claims, now: float, limits: Limits) -> None:
     issued, expires, not_before = _time(claims.get("iat")), _time(claims.get("exp")), _time(claims.get("nbf", 0))
     if expires + limits.token_leeway_s <= now:
-        raise InvalidGrant("the ID token has expired")
+        raise InvalidGrant("the ID token has expired; sign in again")
     if issued + limits.id_token_age_s < now:
-        raise InvalidGrant("the ID token is too old: sign in again")
+        raise InvalidGrant(f"the ID token was issued more than {limits.id_token_age_s:,} s ago; sign in again")
     if max(issued, not_before) - limits.token_leeway_s > now:
-        raise InvalidGrant("the ID token is not valid yet")
+        raise InvalidGrant("the ID token is not valid yet; check the clock of the identity provider")
 
 
 def _time(value: object) -> float:
     """A NumericDate (RFC 7519, section 2), which may have a fraction."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 2**53:
-        raise InvalidGrant("the ID token has no proper times")
+        raise InvalidGrant("iat, exp and nbf of the ID token must be numbers of seconds")
     return value
 
 
@@ -103,7 +103,9 @@ def _subject(claims: Claims, limits: Limits) -> str:
     except UnicodeEncodeError:
         acceptable = False
     if not acceptable or str(subject).startswith(SUBJECT_PREFIX):
-        raise InvalidGrant("the sub of the ID token is not acceptable")
+        raise InvalidGrant(
+            f"sub of the ID token must be 1 to {limits.max_subject_bytes} bytes and not begin with {SUBJECT_PREFIX}"
+        )
     return str(subject)
 
 

@@ -48,8 +48,10 @@ def publish(event: Event, *, kms: KMSClient, s3: S3Client, bucket: str) -> dict[
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) and key for key in keys):
         raise PublishingFailed("Keys must list the ids of KMS keys, the signing one first")
     text = document(keys, kms=kms)
-    if len(_response(event, "", {"Document": text})) > _MAX_BYTES:
-        raise PublishingFailed("the key set is too long for CloudFormation: list fewer keys")
+    size = len(_response(event, "", {"Document": text}))
+    if size > _MAX_BYTES:
+        limit = f"the response is {size:,} bytes; the limit is {_MAX_BYTES:,}"
+        raise PublishingFailed(f"the key set is too long for CloudFormation: {limit}; list fewer keys")
     s3.put_object(
         Bucket=bucket,
         Key=OBJECT,
@@ -69,20 +71,23 @@ def report(event: Event, reason: str, data: Mapping[str, str], *, sleep: Callabl
     """Tell CloudFormation how it went: FAILED if there is a reason. Raises PublishingFailed when it does not listen."""
     address = event["ResponseURL"]
     if urlsplit(address).scheme not in ("https", "http"):
-        raise PublishingFailed("ResponseURL is not a web address")
+        raise PublishingFailed("ResponseURL must be a web address")
     # The address is signed for an empty content type.
     request = urllib.request.Request(  # noqa: S310 (the scheme is checked above)
         address, data=_response(event, reason, data), method="PUT", headers={"Content-Type": ""}
     )
+    cause = ""
     for attempt in range(_ATTEMPTS):
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310 (likewise)
                 return
         except (OSError, http.client.HTTPException) as error:
+            cause = type(error).__name__
             if isinstance(error, HTTPError):
+                cause = f"status {error.code}"
                 error.close()
             sleep(2**attempt)
-    raise PublishingFailed("CloudFormation does not take the answer")
+    raise PublishingFailed(f"CloudFormation did not accept the response in {_ATTEMPTS} attempts: {cause}")
 
 
 def _response(event: Event, reason: str, data: Mapping[str, str]) -> bytes:
@@ -113,7 +118,7 @@ def _public_key(key: str, kms: KMSClient, sleep: Callable[[float], None]) -> byt
 def _jwk(key: str, kms: KMSClient, sleep: Callable[[float], None]) -> dict[str, str]:
     public = load_der_public_key(_public_key(key, kms, sleep))
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
-        raise PublishingFailed("a key of Keys is not of the kind ECC_NIST_P256")
+        raise PublishingFailed(f"KMS key {key} must be of the kind ECC_NIST_P256")
     jwk = ECAlgorithm.to_jwk(public, as_dict=True)
     members = {name: str(jwk[name]) for name in ("kty", "crv", "x", "y")}
     return members | {"kid": key_id(jwk), "alg": ALGORITHM, "use": "sig"}

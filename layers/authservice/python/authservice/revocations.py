@@ -36,7 +36,7 @@ class Control:
             aws_calls.call(self._client.send_message, QueueUrl=self._queue, MessageBody=json.dumps(message))
         except ClientError as error:
             # Whatever the queue has against it, the revocation is not finished, and another attempt may finish it.
-            raise Unavailable("the revocation is not known everywhere yet: try again") from error
+            raise Unavailable("the revocation could not be sent to the sockets yet; send the request again") from error
 
 
 class Revocations:

@@ -76,7 +76,7 @@ class Service:
             return answer(self.grants.refresh(form))
         if grant == CLIENT_CREDENTIALS:
             return answer(self.grants.client_credentials(client or self.clients.authenticate(request), form))
-        raise UnsupportedGrantType("this grant is not supported")
+        raise UnsupportedGrantType(f"grant_type must be {TOKEN_EXCHANGE}, {REFRESH} or {CLIENT_CREDENTIALS}")
 
     def revoke(self, request: Request) -> Response:
         """End the family of a refresh or access token, or a service's token by itself (RFC 7009).
@@ -103,7 +103,7 @@ class Service:
     def introspect(self, request: Request) -> Response:
         """Whether a token is in force now (RFC 7662): for clients with that right, and no word on why it is not."""
         if INTROSPECT not in self.clients.authenticate(request).scopes:
-            raise ForbiddenClient("this client may not introspect")
+            raise ForbiddenClient(f"the client lacks the scope {INTROSPECT}; register it with that")
         text = form_body.required(form_body.parse(request, limits=self.limits), "token")
         try:
             token = self._in_force(text)
@@ -138,7 +138,7 @@ class Service:
             self.revocations.tell(token.subject, user)
             return empty(204)
         if not in_force:
-            raise InvalidToken("the token was revoked")
+            raise InvalidToken("the token was revoked; sign in again")
         if token.of_service:
             self.revocations.log_out(self._other(token, subject))
             return empty(204)
@@ -153,10 +153,10 @@ class Service:
         began = self.now()  # before the read: a logout that it does not see is later than the ticket, and covers it
         in_force, _ = self.storage.standing(token)
         if not in_force or token.of_service:
-            raise InvalidToken("the token was revoked, or is not a user's")
+            raise InvalidToken("the token was revoked or is a service token; send the access token of a user")
         ticket, expires_in = self.mint.ticket(token, now=began)
         if not expires_in:
-            raise InvalidToken("the token expires now")
+            raise InvalidToken("the token is about to expire; refresh it first")
         return answer({"ticket": ticket, "expires_in": expires_in})
 
     def jwks(self, _request: Request) -> Response:
@@ -199,7 +199,7 @@ class Service:
     def _in_force(self, text: str) -> Token:
         token = self._check(text)
         if not self.storage.standing(token)[0]:
-            raise InvalidToken("the token was revoked")
+            raise InvalidToken("the token was revoked; sign in again")
         return token
 
     def _bearer(self, request: Request) -> Token:
@@ -209,12 +209,12 @@ class Service:
             raise Unauthorized
         token = self._check(text.strip())
         if token.kind != ACCESS:
-            raise InvalidToken("not an access token")
+            raise InvalidToken("Authorization must carry an access token, not a ticket")
         return token
 
     def _other(self, token: Token, subject: str) -> str:
         if LOGOUT_SCOPE not in token.scopes:
             raise InsufficientScope(LOGOUT_SCOPE)
         if not 0 < len(subject.encode()) <= self.limits.max_subject_bytes or subject.startswith(SUBJECT_PREFIX):
-            raise InvalidRequest("sub must be the 1 to 255 bytes of the user to log out")
+            raise InvalidRequest(f"sub must name the user to log out, in 1 to {self.limits.max_subject_bytes} bytes")
         return subject

@@ -61,15 +61,15 @@ def credentials(request: Request) -> tuple[str, str]:
     """Id and secret of HTTP Basic, both form-encoded within it as the RFC demands. Raises InvalidClient."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
-        raise InvalidClient("client authentication by HTTP Basic is required")
+        raise InvalidClient("client authentication is missing; send id and secret by HTTP Basic")
     try:
         text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
         client_id, colon, secret = text.partition(":")
         decoded = unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
     except ValueError:
-        raise InvalidClient("the Basic credentials are malformed") from None
+        raise InvalidClient("the Basic credentials must be base64 of id:secret, both form-encoded") from None
     if not colon:
-        raise InvalidClient("the Basic credentials are malformed")
+        raise InvalidClient("the Basic credentials must be base64 of id:secret, both form-encoded")
     return decoded
 
 
@@ -79,9 +79,9 @@ def registration(client_id: str, scopes: str, *, replace: bool) -> tuple[Operati
     Without `replace` the write fails when the client exists.
     """
     if not _ID.fullmatch(client_id):
-        raise InvalidRequest("a client id is 1 to 64 of the characters A-Z a-z 0-9 _ . -")
+        raise InvalidRequest("client id must be 1 to 64 characters of A-Z a-z 0-9 _ . -")
     if not scopes.split() or not all(_SCOPE.fullmatch(scope) for scope in scopes.split()):
-        raise InvalidRequest("scopes are words separated by spaces, at least one")
+        raise InvalidRequest("scope must be one or more words separated by spaces")
     secret = secrets.token_urlsafe(32)
     row: Item = {"PK": key(client_id), "secret_sha256": digest(secret), "scopes": " ".join(scopes.split())}
     return put(row, when=None if replace else ABSENT), secret

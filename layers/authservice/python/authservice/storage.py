@@ -47,7 +47,7 @@ class Storage:
                 return step()
             except TransactionCancelled:
                 self._sleep(random.uniform(0, self._limits.write_backoff_ms * 2**attempt) / 1000)  # noqa: S311 (jitter)
-        raise Unavailable("too many requests of one sign-in at once")
+        raise Unavailable("concurrent requests for one sign-in; send the request again")
 
     # Reading.
 

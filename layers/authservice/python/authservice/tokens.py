@@ -89,7 +89,7 @@ class KeySet:
             signed = _JWS.decode_complete(token, key, algorithms=[ALGORITHM])
             claims: Mapping[str, Any] = json.loads(signed["payload"])
         except (jwt.PyJWTError, KeyError, ValueError):
-            raise InvalidToken("the token is malformed or not ours") from None
+            raise InvalidToken("the token is malformed or its signature does not verify") from None
         return signed["header"].get("typ", ""), claims
 
 
@@ -174,13 +174,13 @@ def check(token: str, *, keys: KeySet, issuing: Issuing, now: float, limits: Lim
         found = _token(typ, claims)
         other_issuer = claims["iss"] != issuing.issuer
     except (KeyError, TypeError, AttributeError):
-        raise InvalidToken("the token lacks what ours have") from None
+        raise InvalidToken("the token lacks a claim that tokens of this service have") from None
     if typ not in ((ACCESS,) if found.of_service else (ACCESS, TICKET)):
-        raise InvalidToken("not a token of a kind that is accepted here")
+        raise InvalidToken("the token is of a kind that is not accepted here")
     if other_issuer or found.audience != (issuing.issuer if found.of_service else issuing.audience):
-        raise InvalidToken("another issuer's token, or for another audience")
+        raise InvalidToken("the token is of another issuer or for another audience")
     if found.expires_at + limits.token_leeway_s <= now or found.issued_at - limits.token_leeway_s > now:
-        raise InvalidToken("the token has expired or is not valid yet")
+        raise InvalidToken("the token has expired or is not valid yet; refresh it")
     return found
 
 

@@ -40,7 +40,10 @@ def request(
     timeout_s: float,
     max_bytes: int,
 ) -> Answer:
-    """Whatever the address answers within `timeout_s`. Raises Unavailable: no answer, no HTTP, or too large a one."""
+    """Whatever the address answers within `timeout_s`. Raises Unavailable: no answer, no HTTP, or too large a one.
+
+    The error names host and cause: it is for the log, and callers tell clients less.
+    """
     parts = urlsplit(url)
     deadline = time.monotonic() + timeout_s
     connection = _connection(parts, timeout_s)
@@ -50,13 +53,20 @@ def request(
         response = http.client.HTTPResponse(cast(socket.socket, _Reader(connection.sock, deadline)), method=method)
         response.begin()
         content = response.read(max_bytes + 1)
-    except (OSError, http.client.HTTPException, ValueError):
-        raise Unavailable("a service of ours does not answer") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Unavailable(f"request to {parts.hostname} {_cause(error, timeout_s)}") from None
     finally:
         connection.close()
     if len(content) > max_bytes:
-        raise Unavailable("a service of ours answers too much")
+        raise Unavailable(f"response of {parts.hostname} is larger than the limit of {max_bytes:,} bytes")
     return Answer(response.status, content)
+
+
+def _cause(error: Exception, timeout_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"timed out after {timeout_s:.1f} s"
+    system = error.strerror if isinstance(error, OSError) else None
+    return f"failed: {system or type(error).__name__}"
 
 
 def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:

@@ -8,11 +8,12 @@ merely saves the time of calls that would fail too.
 from __future__ import annotations
 
 import base64
+import logging
 import random
 import time
 from collections.abc import Callable, Collection
 from typing import Literal
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from agentsocket import circuit_breaker, principal
 from agentsocket.auth import http_client
@@ -44,6 +45,8 @@ POLICY: dict[tuple[Demand, bool, bool], Mode] = {
 _MAX_ANSWER_BYTES = 16 * KB
 _MAX_NESTING = 8
 
+_logger = logging.getLogger("agentsocket.auth.introspection")
+
 
 def check(
     who: Principal, token: str, *, demand: Demand, privileged: Collection[str], active: Callable[[str], bool]
@@ -63,7 +66,7 @@ def check(
         answered = False
     mode = POLICY[demand, is_privileged, answered]
     if mode == "refused":
-        raise Unavailable("whether the token is revoked must be checked, and the auth service does not answer")
+        raise Unavailable("revocation of the token must be checked, but the auth service does not answer; retry")
     return principal.checked(who, mode)
 
 
@@ -116,7 +119,7 @@ class AuthService:
                 return verdict == "active"
             if verdict == "failure":
                 break
-        raise Unavailable("the auth service does not answer")
+        raise Unavailable("the auth service does not answer; retry")
 
     def _ask(self, token: str) -> Verdict:
         """One call. What passes by itself may be tried again; refused credentials and nonsense stay what they are."""
@@ -129,19 +132,25 @@ class AuthService:
                 timeout_s=self._limits.introspection_timeout_ms / 1000,
                 max_bytes=_MAX_ANSWER_BYTES,
             )
-        except Unavailable:
+        except Unavailable as error:
+            _logger.warning("introspection_failed", extra={"reason": error.message})
             return "passing failure"
-        if answer.status == 429 or answer.status >= 500:
-            return "passing failure"
-        return _verdict(answer.body) if answer.status == 200 else "failure"
+        verdict = _verdict(answer)
+        if verdict not in ("active", "inactive"):
+            host = urlsplit(self._url).hostname
+            reason = f"{host} responded with status {answer.status}" + " and no verdict" * (answer.status == 200)
+            _logger.warning("introspection_failed", extra={"reason": reason})
+        return verdict
 
 
-def _verdict(body: bytes) -> Verdict:
+def _verdict(answer: http_client.Answer) -> Verdict:
+    if answer.status == 429 or answer.status >= 500:
+        return "passing failure"
     try:
-        answer = strict_json.loads(body.decode(), max_nesting=_MAX_NESTING)
+        found = strict_json.loads(answer.body.decode(), max_nesting=_MAX_NESTING) if answer.status == 200 else None
     except ValueError:
         return "failure"
-    active = answer.get("active") if isinstance(answer, dict) else None
+    active = found.get("active") if isinstance(found, dict) else None
     if not isinstance(active, bool):
         return "failure"
     return "active" if active else "inactive"

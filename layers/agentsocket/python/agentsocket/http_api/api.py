@@ -132,7 +132,10 @@ def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
         case NoToken():
             return _unauthorized("access token is missing; send the header Authorization: Bearer <token>", "Bearer")
         case TokenRejected():
-            return _unauthorized("access token is not accepted: expired, revoked or for another service; get a new one", 'Bearer error="invalid_token"')
+            return _unauthorized(
+                "access token is not accepted: expired, revoked or for another service; get a new one",
+                'Bearer error="invalid_token"',
+            )
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
@@ -150,7 +153,9 @@ def nothing() -> HttpAnswer:
 def not_allowed(methods: list[str]) -> HttpAnswer:
     """What a client hears of a method that a path does not have."""
     allowed = ", ".join(sorted(methods))
-    said = ErrorNotice(code="method_not_allowed", message=f"method is not allowed; this path takes {allowed}", temporary=False)
+    said = ErrorNotice(
+        code="method_not_allowed", message=f"method is not allowed; this path takes {allowed}", temporary=False
+    )
     return HttpAnswer(405, Failure(error=said), {"Allow": allowed})
 
 

@@ -103,7 +103,9 @@ def _constant(name: str) -> NoReturn:
 def _integer(digits: str) -> int:
     # The length first: int() itself refuses very long digit strings with a ValueError of its own.
     if len(digits) > 17 or abs(int(digits)) > MAX_INTEGER:
-        raise StrictJSONError(f"has an integer of {len(digits.lstrip('-')):,} digits; the limit is 2^53; send it as text")
+        raise StrictJSONError(
+            f"has an integer of {len(digits.lstrip('-')):,} digits; the limit is 2^53; send it as text"
+        )
     return int(digits)
 
 

@@ -80,10 +80,10 @@ class Violations:
         if isinstance(found, inspect.StructType):
             return self.of(value, found.cls, path)
         if isinstance(found, inspect.ListType) and isinstance(value, list):
-            return self._wrong_item(value, shape, found, path)
+            return self._wrong_item(value, found, path)
         return Violation(path, f"{path} {_fault(value, found, words, strict=self._strict)}")
 
-    def _wrong_item(self, items: list[Any], shape: Any, found: inspect.ListType, path: str) -> Violation:
+    def _wrong_item(self, items: list[Any], found: inspect.ListType, path: str) -> Violation:
         if found.max_length is not None and len(items) > found.max_length:
             return Violation(path, f"{path} has {len(items):,} items; the limit is {found.max_length:,}")
         for number, item in enumerate(items):
