@@ -185,6 +185,32 @@ def test_a_service_that_never_answers_fails_at_the_time_out(service, clock):
     assert len(service.asked) == HASTY.introspection_attempts
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (503, b"", "127.0.0.1 responded with status 503"),
+        (403, b"", "127.0.0.1 responded with status 403"),
+        (200, b"{}", "127.0.0.1 responded with status 200 and no verdict"),
+        (0, b"", "request to 127.0.0.1 failed: RemoteDisconnected"),
+    ],
+)
+def test_the_log_has_host_and_cause_of_each_failure_and_the_client_neither(
+    service, asker, caplog, status, body, reason
+):
+    service.status, service.body = status, body
+    with pytest.raises(Unavailable) as refused:
+        asker.active()
+    assert {(line.message, vars(line)["reason"]) for line in caplog.records} == {("introspection_failed", reason)}
+    assert refused.value.message == "the auth service does not answer; retry"
+    assert "the-token" not in caplog.text
+
+
+def test_a_time_out_is_logged_with_its_seconds(service, clock, caplog):
+    service.status = None
+    assert Asker(service, clock, HASTY).fails()
+    assert vars(caplog.records[0])["reason"] == "request to 127.0.0.1 timed out after 0.1 s"
+
+
 def test_a_redirect_is_not_followed_with_our_credentials(service, clock):
     other = Service()
     service.status, service.headers = 307, {"Location": other.url}

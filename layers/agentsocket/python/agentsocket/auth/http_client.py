@@ -58,7 +58,7 @@ def request(
     finally:
         connection.close()
     if len(content) > max_bytes:
-        raise Unavailable(f"response of {parts.hostname} is larger than the limit of {max_bytes:,} bytes")
+        raise Unavailable(f"response of {parts.hostname} is larger than {max_bytes:,} bytes")
     return Answer(response.status, content)
 
 
