@@ -60,7 +60,7 @@ def check(
         return principal.checked(who, "local")
     try:
         if not active(token):
-            raise TokenRejected("revoked")
+            raise TokenRejected("the token was revoked")
         answered = True
     except Unavailable:
         answered = False

@@ -65,7 +65,7 @@ def verify_ticket(token: str, *, keys: KeyFinder, issuer: str, audience: str, no
 
 def _signed_claims(token: str, types: frozenset[str], keys: KeyFinder, limits: Limits) -> Claims:
     if len(token) > limits.max_token_bytes or not _COMPACT.fullmatch(token):
-        raise TokenRejected("not a compact JWS of acceptable size")
+        raise TokenRejected("the token is no compact JWS, or longer than max_token_bytes")
     header = _header(token, types)
     key = keys(_kid(header))
     if header["alg"] != key.algorithm_name:
@@ -85,7 +85,7 @@ def _header(token: str, types: frozenset[str]) -> Claims:
         raise TokenRejected("the header is not base64url") from None
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise TokenRejected("the algorithm is not allowed")
+        raise TokenRejected("alg must be RS256, ES256 or EdDSA")
     typ = header.get("typ")
     if not isinstance(typ, str) or typ.lower() not in types:
         raise TokenRejected("typ names another kind of token")
@@ -99,7 +99,7 @@ def _kid(header: Claims) -> str | None:
     if "kid" not in header:
         return None
     if not isinstance(header["kid"], str):
-        raise TokenRejected("kid is not a string")
+        raise TokenRejected("kid must be text")
     return str(header["kid"])
 
 
@@ -107,9 +107,9 @@ def _json_object(raw: bytes, what: str) -> Claims:
     try:
         value = strict_json.loads(raw.decode(), max_nesting=_MAX_NESTING)
     except ValueError:
-        raise TokenRejected(f"{what}: not strict JSON") from None
+        raise TokenRejected(f"the {what} must be strict JSON") from None
     if not isinstance(value, dict):
-        raise TokenRejected(f"{what}: not an object")
+        raise TokenRejected(f"the {what} must be a JSON object")
     return value
 
 
@@ -123,14 +123,14 @@ def _check_identity(claims: Claims, issuer: str, audience: str, limits: Limits) 
 
 def _check_issuer(claims: Claims, issuer: str) -> None:
     if claims.get("iss") != issuer:
-        raise TokenRejected("another issuer's token")
+        raise TokenRejected("iss is not the issuer that this deployment trusts")
 
 
 def _check_audience(claims: Claims, audience: str) -> None:
     claimed = claims.get("aud")
     several = claimed if isinstance(claimed, list) else [claimed]
     if audience not in several or not all(isinstance(one, str) for one in several):
-        raise TokenRejected("a token for another audience")
+        raise TokenRejected("aud does not name this deployment's audience")
 
 
 def _check_subject(claims: Claims, limits: Limits) -> None:
@@ -138,7 +138,7 @@ def _check_subject(claims: Claims, limits: Limits) -> None:
     if not isinstance(subject, str) or not 0 < len(subject.encode()) <= limits.max_subject_bytes:
         raise TokenRejected("sub must be 1 to 255 bytes of text")
     if subject.startswith(SERVICE_SUBJECTS):
-        raise TokenRejected("a service's token, not a user's")
+        raise TokenRejected("the token is a service's, not a user's")
 
 
 def _check_session(claims: Claims, limits: Limits) -> None:
@@ -158,13 +158,13 @@ def _check_times(claims: Claims, now: float, lifetime: int, leeway: int) -> None
     if type(issued) is not int or type(expires) is not int or type(not_before) is not int or issued < 0:
         raise TokenRejected("iat, exp and nbf must be whole seconds")
     if expires <= issued:
-        raise TokenRejected("it expires before it is issued")
+        raise TokenRejected("exp must be later than iat")
     if expires + leeway <= now:
-        raise TokenRejected("expired")
+        raise TokenRejected("the token has expired")
     if issued - leeway > now or not_before - leeway > now:
-        raise TokenRejected("not valid yet")
+        raise TokenRejected("the token is not valid yet")
     if expires - issued > lifetime:
-        raise TokenRejected("it lives longer than such a token may")
+        raise TokenRejected("exp is further after iat than such a token may live")
 
 
 def _check_ticket_id(claims: Claims) -> None:
