@@ -46,4 +46,4 @@ class Credentials:
                 return Credential("ticket", await self._ticket())
             return Credential(self._form, await self.token())
         except OSError as error:  # TimeoutError is one too: whoever issues them is away for a while
-            raise ConnectionLost(f"no token to be had ({type(error).__name__})") from None
+            raise ConnectionLost(f"the token could not be obtained ({type(error).__name__})") from None

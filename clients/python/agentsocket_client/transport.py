@@ -107,9 +107,9 @@ async def open_websocket(url: str, token: str, *, form: Carrier, limits: Limits)
     except ssl.SSLCertVerificationError:
         raise  # an OSError, but not one that time cures
     except InvalidHandshake as error:
-        raise ConnectionLost(f"the answer was not a WebSocket's ({type(error).__name__})") from None
+        raise ConnectionLost(f"the response was no WebSocket handshake ({type(error).__name__})") from None
     except TimeoutError:
-        raise ConnectionLost("no answer in time") from None
+        raise ConnectionLost(f"no answer in time ({limits.open_s:g} s)") from None
     except OSError as error:
         raise ConnectionLost(_in_words(error)) from None
     if connection.subprotocol != SUBPROTOCOL:

@@ -18,7 +18,7 @@ from tests.support import wrong_commands
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
 _NAMED = re.compile(r"(?:unknown|required) field `(?P<name>[^`]*)`")
-VALUES = st.sampled_from(
+VALUES: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 10**13, "", "a b", "t1", "x" * 300, [], [{}], [{"seq": 1}], {}, {"epoch": "e"}, {"x": 1}]
 )
 NAMES = sorted({name for shape in protocol.COMMANDS.values() for name in shape.__struct_fields__} | {"strange"})
@@ -107,7 +107,7 @@ class Shape(Payload):
         ({"either": "x"}, "either", "either is not valid"),
     ],
 )
-def test_each_kind_of_fault_has_its_words(value, field, text):
+def test_each_kind_of_fault_has_its_words(value: Any, field: str, text: str | None) -> None:
     """Also those that no command has yet; and what has no words is not left to msgspec."""
     violation = found(value, Shape)
     assert violation.field == field
@@ -147,5 +147,5 @@ def test_what_is_probably_meant(name, meant):
 
 
 def test_every_kind_of_json_has_a_name():
-    assert len({kind(value) for value in ("", 1, True, None, [], {})}) == 6
+    assert len({kind(value) for value in wrong_commands.VALUES}) == 6
     assert kind(object()) == "another value"
