@@ -232,6 +232,13 @@ def test_the_socket_path_loads_no_token_library_no_framework_and_nothing_of_the_
     assert not loaded & {"jwt", "cryptography", "redis", "pydantic", "requests", "aiohttp", "asyncio"}
 
 
+def test_what_explains_a_refusal_is_loaded_by_the_first_one():
+    """Import budget: the words for what is wrong, and the search for what is meant."""
+    loaded = imported_by(ROUTES)
+    assert "agentsocket.protocol.frames" in loaded
+    assert not loaded & {"agentsocket.protocol.violations", "difflib"}
+
+
 def test_reading_the_flow_loads_no_sdk():
     """Import budget: wiring.py loads it while the garbage collector rests."""
     loaded = imported_by(FLOW_OF_ROUTES)
