@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,3 +54,18 @@ def test_a_quotation_is_short_and_printable_and_cannot_end_itself(name):
 def test_a_plain_name_is_quoted_as_it_is():
     assert wording.quoted("message_id") == "message_id"
     assert wording.quoted("x" * 65) == "x" * 64 + "…"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "Query"),
+            "ThrottlingException",
+        ),
+        (ClientError({}, "Query"), "ClientError"),
+        (ReadTimeoutError(endpoint_url="https://secret.example"), "ReadTimeoutError"),
+    ],
+)
+def test_a_fault_of_aws_is_one_word(error, text):
+    assert wording.fault(error) == text

@@ -86,7 +86,7 @@ def test_a_deletion_waits_behind_its_thread_s_runs(run_queue, sqs, queue):
 
 def test_a_queue_that_does_not_answer_is_unavailable(sqs):
     lost = RunQueue(sqs, queue="https://sqs.eu-central-1.amazonaws.com/1/nowhere.fifo")
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match=r"the run queue is not available; retry \(SQS: .*NonExistentQueue\)"):
         lost.send(REQUEST)
     with pytest.raises(Unavailable):
         lost.set_visibility(RunRecord(REQUEST, "x"), 1)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentsocket.errors import DISCONNECTS, Disconnect, NotFound
+from agentsocket.errors import DISCONNECTS, Disconnect, NotFound, Unavailable
 from agentsocket.handlers import responses
 from agentsocket.inputs import SocketRequest
 from agentsocket.principal import of_queued
@@ -80,6 +80,16 @@ def test_an_ended_connection_is_told_why_and_closed(sockets):
     assert frame["type"] == "disconnect"
     assert frame["payload"] == {"code": "no_connection", "reason": DISCONNECTS["no_connection"][1], "reconnect": True}
     assert sockets.closed == ["c1"]
+
+
+def test_why_something_is_not_available_is_for_the_log(sockets, caplog):
+    def step(_):
+        raise Unavailable("the database is not available; retry", cause="DynamoDB: ThrottlingException")
+
+    assert respond(step, sockets)["payload"]["message"] == "the database is not available; retry"
+    [line] = caplog.records
+    reason = "the database is not available; retry (DynamoDB: ThrottlingException)"
+    assert (line.message, vars(line)["reason"]) == ("dependency_unavailable", reason)
 
 
 def test_a_fault_of_ours_says_only_that(sockets):

@@ -8,6 +8,8 @@ import logging
 import pytest
 from msgspec.structs import replace
 
+from agentsocket.errors import Unavailable
+from agentsocket.http_api.api import refusal
 from tests.support.fakes import Scripted
 from tests.support.http_client import ORIGIN, Client
 from tests.support.world import World
@@ -111,6 +113,14 @@ def test_a_revoked_token_is_refused(ask, storage, ada, clock):
 
 def test_what_must_be_checked_live_and_cannot_be_is_unavailable(ask):
     assert ask("GET", "/threads", token="outage")[0] == 503
+
+
+def test_why_something_is_not_available_is_for_the_log(caplog):
+    answer = refusal(Unavailable("the database is not available; retry", cause="DynamoDB: ThrottlingException"))
+    assert (answer.status, answer.body.error.message) == (503, "the database is not available; retry")
+    [line] = caplog.records
+    reason = "the database is not available; retry (DynamoDB: ThrottlingException)"
+    assert (line.message, vars(line)["reason"]) == ("dependency_unavailable", reason)
 
 
 @pytest.mark.parametrize("origin", [None, ORIGIN, "https://evil.example"])

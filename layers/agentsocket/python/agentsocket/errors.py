@@ -103,10 +103,20 @@ class Busy(CommandError):
 
 
 class Unavailable(CommandError):
-    """A dependency did not answer in time; the same command may succeed later."""
+    """A dependency did not answer in time; the same command may succeed later.
+
+    `cause` is for the log, which gets both: hosts, services and their codes are nothing for a client.
+    """
 
     code = "unavailable"
     temporary = True
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.cause})" if self.cause else self.message
 
 
 class Internal(CommandError):

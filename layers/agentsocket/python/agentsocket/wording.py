@@ -23,6 +23,12 @@ def retry(wait_ms: int) -> str:
     return f"retry after {math.ceil(wait_ms / _HOUR_MS)} h"
 
 
+def fault(error: Exception) -> str:
+    """What an AWS client's error comes to in one word for the log: the service's code, or the error's type."""
+    response: dict[str, dict[str, str]] = getattr(error, "response", None) or {}
+    return response.get("Error", {}).get("Code", "") or type(error).__name__
+
+
 def quoted(name: str) -> str:
     """A name that a client sent, on one line and cut; for names only, since a value may be a secret."""
     start = "".join(_shown(character) for character in name[:MAX_QUOTED])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from agentsocket import wording
 from agentsocket.errors import Unavailable
 from agentsocket.inputs import Check
 
@@ -37,4 +38,6 @@ class ControlQueue:
         try:
             self._client.send_message(QueueUrl=self._queue, MessageBody=json.dumps(order), DelaySeconds=delay_s)
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable("the control queue does not answer") from error
+            raise Unavailable(
+                "the control queue is not available; retry", cause=f"SQS: {wording.fault(error)}"
+            ) from error

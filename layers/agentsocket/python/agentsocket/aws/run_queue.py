@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from agentsocket import wording
 from agentsocket.errors import Unavailable
 from agentsocket.inputs import Deletion, RunRecord, RunRequest
 
@@ -43,7 +44,7 @@ class RunQueue:
                 QueueUrl=self._queue, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
             )
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable("the run queue does not answer") from error
+            raise Unavailable("the run queue is not available; retry", cause=f"SQS: {wording.fault(error)}") from error
 
     def _send(self, queue: str, of: RunRequest | Deletion, body: dict[str, Any], *, deduplication: str) -> None:
         try:
@@ -54,4 +55,4 @@ class RunQueue:
                 MessageDeduplicationId=deduplication,
             )
         except (BotoCoreError, ClientError) as error:
-            raise Unavailable("the run queue does not answer") from error
+            raise Unavailable("the run queue is not available; retry", cause=f"SQS: {wording.fault(error)}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from agentsocket.aws.management_api import ManagementApi
     from agentsocket.storage.table import Clock
 
+_logger = logging.getLogger("agentsocket.handlers.responses")
+
 Step = Callable[[SocketRequest], Iterable[Reply]]
 
 
@@ -28,6 +31,8 @@ def respond(step: Step, request: SocketRequest, management_api: ManagementApi, *
     try:
         return _deliver((_encode(reply, request, now) for reply in step(request)), request, management_api)
     except CommandError as error:
+        if isinstance(error, Unavailable):
+            _logger.warning("dependency_unavailable", extra={"reason": str(error)})
         return _encode(Reply(frames.failure(error)), request, now)
     except Disconnect as ending:
         management_api.post(request.connection_id, _encode(Reply(frames.farewell(ending)), request, now))

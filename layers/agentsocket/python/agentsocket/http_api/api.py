@@ -6,6 +6,7 @@ the same quota, and its answer is that command's reply. Errors have one form: {"
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,16 @@ from agentsocket import wording
 from agentsocket.auth.handshake import Verify
 from agentsocket.commands import health, registry
 from agentsocket.commands.request import CommandContext
-from agentsocket.errors import BadRequest, CommandError, Internal, NotFound, NoToken, TokenRejected, TooLarge
+from agentsocket.errors import (
+    BadRequest,
+    CommandError,
+    Internal,
+    NotFound,
+    NoToken,
+    TokenRejected,
+    TooLarge,
+    Unavailable,
+)
 from agentsocket.http_api import openapi
 from agentsocket.http_api.routes import HEALTH, IDEMPOTENCY_KEY, Failure, Route
 from agentsocket.inputs import HttpAnswer, HttpRequest
@@ -30,6 +40,8 @@ if TYPE_CHECKING:
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.storage.table import Clock
     from agentsocket.storage.user import Storage
+
+_logger = logging.getLogger("agentsocket.http_api.api")
 
 _STATUS = {
     "bad_request": 400,
@@ -136,6 +148,8 @@ def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
                 "access token is not accepted: expired, revoked or for another service; get a new one",
                 'Bearer error="invalid_token"',
             )
+    if isinstance(error, Unavailable):
+        _logger.warning("dependency_unavailable", extra={"reason": str(error)})
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
