@@ -120,7 +120,7 @@ async def test_an_agent_that_is_not_listed_is_refused(world, ada):
     with pytest.raises(BadRequest) as refused:
         world.send(ada, "a1", "hi", message_id="m1", agent="os.system")
     assert refused.value.field == "payload.agent"
-    assert refused.value.message == 'agent "os.system" does not exist; available: usage_analyst'
+    assert refused.value.message == "unknown agent `os.system`; allowed: usage_analyst"
 
 
 async def test_ping_gets_its_reply_and_writes_nothing(world, ada):

@@ -11,7 +11,9 @@ from msgspec import Struct
 from agentsocket.agents import contract
 
 GIVEN = {contract.Turn, contract.HistoryMessage}
-VALUES = {value for _, value in inspect.getmembers(contract, inspect.isclass) if issubclass(value, Struct)} - {Struct}
+VALUES: set[type[Struct]] = {
+    value for _, value in inspect.getmembers(contract, inspect.isclass) if issubclass(value, Struct)
+} - {Struct}
 
 
 def test_whatever_an_agent_is_not_given_it_may_yield():

@@ -117,7 +117,8 @@ def test_what_must_be_checked_live_and_cannot_be_is_unavailable(ask):
 
 def test_why_something_is_not_available_is_for_the_log(caplog):
     answer = refusal(Unavailable("the database is not available; retry", cause="DynamoDB: ThrottlingException"))
-    assert (answer.status, answer.body.error.message) == (503, "the database is not available; retry")
+    body: Any = answer.body
+    assert (answer.status, body.error.message) == (503, "the database is not available; retry")
     [line] = caplog.records
     reason = "the database is not available; retry (DynamoDB: ThrottlingException)"
     assert (line.message, vars(line)["reason"]) == ("dependency_unavailable", reason)
