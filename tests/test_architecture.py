@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agents": set(),
     "storage": set(),
     "auth": {"protocol"},
-    "aws": {"protocol", "storage"},
+    "aws": {"protocol"},
     "contexts": {"storage"},
     "commands": {"auth", "aws", "contexts", "protocol", "storage"},
     "worker": {"agents", "aws", "commands", "contexts", "protocol", "storage"},
@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "handlers": {"aws", "http_api", "protocol", "storage"},
 }
 # Modules of the root: leaves import leaves alone; the others put folders together.
-LEAVES = {"errors", "limits", "principal", "inputs", "runtime", "encoded_text", "circuit_breaker", "wording"}
+LEAVES = {"errors", "limits", "principal", "inputs", "ids", "runtime", "encoded_text", "circuit_breaker", "wording"}
 ROOT_MODULES: dict[str, set[str]] = {
     **{name: set() for name in LEAVES},
     "settings": {"auth", "contexts"},
@@ -45,6 +45,7 @@ PURE: dict[str, set[str]] = {
     "limits": {"msgspec"},
     "principal": {"msgspec"},
     "inputs": {"msgspec"},
+    "ids": set(),
     "runtime": {"msgspec"},
     "encoded_text": {"msgspec"},
     "circuit_breaker": {"msgspec"},

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from agentsocket import ids
 from agentsocket.storage import keys
 from local.invoke import invoke
 from tests.support.outcomes import ADA, OUTCOMES
@@ -21,7 +22,7 @@ def test_the_workers_event_runs_an_agent_to_its_end(functions):
     assert functions.answer("worker-run") == {"batchItemFailures": []}
     bench = functions.bench
     table = bench.sam.access.client("dynamodb")
-    key = keys.run(ADA, keys.run_id(ADA, "question-1"))
+    key = keys.run(ADA, ids.run_id(ADA, "question-1"))
     row = table.get_item(TableName=bench.outputs["TableName"], Key={name: {"S": text} for name, text in key.items()})
     assert row["Item"]["state"] == {"S": "completed"}
 

@@ -16,7 +16,7 @@ import pytest
 
 import authservice.errors
 import authservice.wiring
-from agentsocket import wiring
+from agentsocket import ids, wiring
 from agentsocket.errors import SettingsError
 from agentsocket.handlers import decorators
 from agentsocket.storage import keys
@@ -183,7 +183,7 @@ def test_the_worker_s_event_runs_an_agent_and_pushes_what_it_does(deployed, conn
     assert deployed.answer("worker-run", **deployed.received()) == {"batchItemFailures": []}
     pushed = [schema_check.read(frame)["type"] for _, frame in connections.seen if frame]
     assert (pushed[0], pushed[-1]) == ("user_message", "final_report")
-    key = keys.run(ADA, keys.run_id(ADA, "question-1"))
+    key = keys.run(ADA, ids.run_id(ADA, "question-1"))
     row = dynamodb.get_item(TableName="agentsocket", Key={name: {"S": text} for name, text in key.items()})
     assert row["Item"]["state"] == {"S": "completed"}
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from agentsocket import ids
 from agentsocket.storage import keys
 from agentsocket_client import Client, Limits, ResumePoint
 from tests.integration.client_log import PATIENCE_S, events, first, heard, log_of, rows_of, text_of
@@ -170,7 +171,7 @@ class Stage:
         return self.lines[device].opened
 
     def kill(self, user: str, message_id: str) -> None:
-        run_id = keys.run_id(self._deployment.user_id(self._person(user)), message_id)
+        run_id = ids.run_id(self._deployment.user_id(self._person(user)), message_id)
         self._kills[run_id] = self._kills.get(run_id, 0) + 1
         self._begin(f"kill {message_id}", self._processes.kill(run_id, self._kills[run_id]))
 

@@ -18,8 +18,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from agentsocket import principal
-from agentsocket.storage import keys
+from agentsocket import ids, principal
 from agentsocket_client import Client
 from agentsocket_client.frames import ResumePoint
 from agentsocket_client.transport import Transport
@@ -214,7 +213,7 @@ class _Stage:
         return sum(connection_id.startswith(f"{device}-") for connection_id in self.deployment.sockets.sockets)
 
     def kill(self, user: str, message_id: str) -> None:
-        run_id = keys.run_id(principal.user_id(ISSUER, user), message_id)
+        run_id = ids.run_id(principal.user_id(ISSUER, user), message_id)
         for process in self.deployment.working.get(run_id, []):
             if process.name in self.deployment.tracks.alive:
                 process.kill()

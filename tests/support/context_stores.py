@@ -18,7 +18,7 @@ from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.storage import keys
 from agentsocket.storage.table import Table, put
-from agentsocket.storage.thread_deletion import Erasure
+from agentsocket.storage.thread_deletion import ThreadDeletion
 from tests.conftest import principal_of
 from tests.support.fakes import Clock
 from tests.support.redis_server import RedisProcess
@@ -52,7 +52,7 @@ class Remembered:
 
     def hide_thread(self, name: str, thread_id: str) -> None:
         """As `delete_thread` leaves it, before anything is swept."""
-        Erasure(self.table, self.principal(name).user, thread_id, by="d1", limits=self.limits).hide()
+        ThreadDeletion(self.table, self.principal(name).user, thread_id, by="d1", limits=self.limits).hide()
 
     def let_pass(self, seconds: int) -> None:
         """Redis has a clock of its own, which is the real one."""

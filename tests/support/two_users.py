@@ -38,7 +38,7 @@ class Hers:
     waiting: Run
     lease: Lease
     generation: str
-    mark: str
+    cursor: str
 
 
 def message(message_id: str, content: str = SECRET, thread_id: str | None = None, sent_by: str = MINE) -> NewMessage:
@@ -67,9 +67,9 @@ def prepared(user: UserStorage) -> Hers:
     connected(user)
     user.connections.open(HERS)
     user.connections.go_live(HERS, device=SECRET)
-    accepted = user.accept(message(MESSAGE))
+    accepted = user.runs.accept(message(MESSAGE))
     thread, run = accepted.thread.thread_id, accepted.run
-    waiting = user.accept(message(LONG, SECRET * 1200, thread)).run
+    waiting = user.runs.accept(message(LONG, SECRET * 1200, thread)).run
     lease = Lease(f"worker of {SECRET}", run.run_id, 1)
     generation = user.connections.subscribe(HERS, thread, cursor=0)
     listed, _ = user.threads.page(limit=10)
@@ -106,7 +106,7 @@ def computing(call: Callable[[UserStorage, Hers], Any]) -> Case:
 
 
 def _revoked(user: UserStorage) -> None:
-    user.connections.revoke(session="", not_before=2**40)
+    user.revocations.revoke(session="", not_before=2**40)
 
 
 def _row(user: UserStorage) -> Any:
@@ -116,44 +116,44 @@ def _row(user: UserStorage) -> Any:
 
 
 CASES: dict[str, list[Case]] = {
-    "accept": [
-        asking(lambda user, hers: user.accept(message(NEW, thread_id=hers.thread))),
-        asking(lambda user, hers: user.accept(message(NEW, SECRET * 1200, thread_id=hers.thread))),
-        asking(lambda user, hers: user.accept(message(NEW, sent_by=HERS))),
-        asking(lambda user, hers: user.accept(message(MESSAGE))),
-        asking(lambda user, hers: user.accept(message(MESSAGE, "another text"))),
+    "runs.accept": [
+        asking(lambda user, hers: user.runs.accept(message(NEW, thread_id=hers.thread))),
+        asking(lambda user, hers: user.runs.accept(message(NEW, SECRET * 1200, thread_id=hers.thread))),
+        asking(lambda user, hers: user.runs.accept(message(NEW, sent_by=HERS))),
+        asking(lambda user, hers: user.runs.accept(message(MESSAGE))),
+        asking(lambda user, hers: user.runs.accept(message(MESSAGE, "another text"))),
     ],
-    "again": [asking(lambda user, hers: user.again(hers.run))],
+    "runs.duplicate": [asking(lambda user, hers: user.runs.duplicate(hers.run))],
     "enter": [
         asking(lambda user, hers: user.enter(MINE, hers.thread)),
         asking(lambda user, hers: user.enter(HERS, hers.thread)),
     ],
     "new_id": [computing(lambda user, hers: user.new_id())],
     "now": [computing(lambda user, hers: user.now())],
-    "queued": [
-        asking(lambda user, hers: user.queued(hers.run.run_id, hers.thread)),
-        asking(lambda user, hers: user.queued(user.run_id(MESSAGE), hers.thread)),
+    "runs.queued": [
+        asking(lambda user, hers: user.runs.queued(hers.run.run_id, hers.thread)),
+        asking(lambda user, hers: user.runs.queued(user.runs.id_of(MESSAGE), hers.thread)),
     ],
     "reachable": [asking(lambda user, hers: user.reachable(), tells_nothing=True)],
-    "retry": [asking(lambda user, hers: user.retry(hers.run))],
-    "run": [
-        asking(lambda user, hers: user.run(hers.run.run_id)),
-        asking(lambda user, hers: user.run(user.run_id(MESSAGE))),
+    "runs.retry": [asking(lambda user, hers: user.runs.retry(hers.run))],
+    "runs.get": [
+        asking(lambda user, hers: user.runs.get(hers.run.run_id)),
+        asking(lambda user, hers: user.runs.get(user.runs.id_of(MESSAGE))),
     ],
-    "run_id": [computing(lambda user, hers: user.run_id(MESSAGE))],
-    "stop": [
-        asking(lambda user, hers: user.stop(hers.run.run_id, connection_id=MINE, known=True)),
-        asking(lambda user, hers: user.stop(hers.run.run_id, connection_id=MINE, known=False)),
-        asking(lambda user, hers: user.stop(hers.run.run_id, connection_id=HERS, known=False)),
+    "runs.id_of": [computing(lambda user, hers: user.runs.id_of(MESSAGE))],
+    "runs.stop": [
+        asking(lambda user, hers: user.runs.stop(hers.run.run_id, connection_id=MINE, known=True)),
+        asking(lambda user, hers: user.runs.stop(hers.run.run_id, connection_id=MINE, known=False)),
+        asking(lambda user, hers: user.runs.stop(hers.run.run_id, connection_id=HERS, known=False)),
     ],
     # Sockets.
     "connections.admission": [computing(lambda user, hers: user.connections.admission(HERS))],
     "connections.admit": [computing(lambda user, hers: user.connections.admit([None, None]))],
     "connections.count_check": [asking(lambda user, hers: user.connections.count_check(HERS, 7))],
-    "connections.forget": [asking(lambda user, hers: user.connections.forget(HERS))],
+    "connections.remove": [asking(lambda user, hers: user.connections.remove(HERS))],
     "connections.go_live": [asking(lambda user, hers: user.connections.go_live(HERS, device="d"))],
-    "connections.listening": [asking(lambda user, hers: user.connections.listening())],
-    "connections.live": [asking(lambda user, hers: user.connections.live())],
+    "connections.notifiable": [asking(lambda user, hers: user.connections.notifiable())],
+    "connections.activity": [asking(lambda user, hers: user.connections.activity())],
     "connections.move_cursor": [
         asking(
             lambda user, hers: user.connections.move_cursor(HERS, hers.thread, generation=hers.generation, cursor=9)
@@ -167,11 +167,11 @@ CASES: dict[str, list[Case]] = {
     ],
     "connections.require_admitted": [asking(lambda user, hers: user.connections.require_admitted(HERS))],
     "connections.require_authorized": [asking(lambda user, hers: user.connections.require_authorized(HERS))],
-    "connections.require_token": [asking(lambda user, hers: user.connections.require_token(), before=_revoked)],
+    "revocations.require_token": [asking(lambda user, hers: user.revocations.require_token(), before=_revoked)],
     "connections.require_valid": [
         asking(lambda user, hers: user.connections.require_valid(_row(user)), before=_revoked)
     ],
-    "connections.revoke": [asking(lambda user, hers: user.connections.revoke(session="s", not_before=2**40))],
+    "revocations.revoke": [asking(lambda user, hers: user.revocations.revoke(session="s", not_before=2**40))],
     "connections.subscribe": [
         asking(lambda user, hers: user.connections.subscribe(HERS, hers.thread, cursor=1)),
         asking(lambda user, hers: user.connections.subscribe(HERS, hers.thread, cursor=1, only=True)),
@@ -186,6 +186,9 @@ CASES: dict[str, list[Case]] = {
     "quotas.spend": [asking(lambda user, hers: user.quotas.spend(3))],
     "quotas.take_back": [asking(lambda user, hers: user.quotas.take_back(hers.waiting.run_id))],
     # Threads.
+    # Dead tokens.
+    "revocations.of_session": [asking(lambda user, hers: user.revocations.of_session(""), before=_revoked)],
+    "revocations.rows_of": [computing(lambda user, hers: user.revocations.rows_of("s"))],
     "threads.create": [
         asking(lambda user, hers: user.threads.create("command", title="a title", metadata={})),
     ],
@@ -193,20 +196,20 @@ CASES: dict[str, list[Case]] = {
     "threads.of": [computing(lambda user, hers: user.threads.of(None))],
     "threads.page": [
         asking(lambda user, hers: user.threads.page(limit=10)),
-        asking(lambda user, hers: user.threads.page(limit=10, before=hers.mark)),
+        asking(lambda user, hers: user.threads.page(limit=10, before=hers.cursor)),
     ],
     "threads.rename": [asking(lambda user, hers: user.threads.rename(hers.thread, "a title"))],
     "threads.renew_epoch": [asking(lambda user, hers: user.threads.renew_epoch(hers.thread))],
     "threads.row": [computing(lambda user, hers: user.threads.row(hers.thread, title="a title", metadata={}))],
     "threads.touched": [computing(lambda user, hers: user.threads.touched(hers.thread))],
     # All of it.
-    "leaving.is_empty": [asking(lambda user, hers: user.leaving.is_empty(hers.thread))],
-    "leaving.is_known": [asking(lambda user, hers: user.leaving.is_known(), tells_nothing=True)],
-    "leaving.left": [asking(lambda user, hers: user.leaving.left())],
-    "leaving.refuse": [asking(lambda user, hers: user.leaving.refuse(not_before=2**40))],
-    "leaving.remove": [asking(lambda user, hers: user.leaving.remove(live=True))],
-    "leaving.staying": [asking(lambda user, hers: user.leaving.staying(), before=_revoked)],
-    "leaving.threads": [asking(lambda user, hers: user.leaving.threads())],
+    "erasure.is_swept": [asking(lambda user, hers: user.erasure.is_swept(hers.thread))],
+    "erasure.is_known": [asking(lambda user, hers: user.erasure.is_known(), tells_nothing=True)],
+    "erasure.remaining": [asking(lambda user, hers: user.erasure.remaining())],
+    "erasure.revoke_tokens": [asking(lambda user, hers: user.erasure.revoke_tokens(not_before=2**40))],
+    "erasure.remove_rows": [asking(lambda user, hers: user.erasure.remove_rows(live=True))],
+    "erasure.retained": [asking(lambda user, hers: user.erasure.retained(), before=_revoked)],
+    "erasure.threads": [asking(lambda user, hers: user.erasure.threads())],
     # Messages in parts.
     "uploads.add": [asking(lambda user, hers: user.uploads.add(part(2)))],
     "uploads.close": [asking(lambda user, hers: user.uploads.close(PARTED))],
@@ -247,14 +250,14 @@ CASES: dict[str, list[Case]] = {
     ],
     "log().contents.whole": [asking(lambda user, hers: user.log(hers.thread).contents.whole(LONG))],
     # A deletion.
-    "erasure().end_run": [
-        asking(lambda user, hers: user.erasure(hers.thread).end_run(hers.run.run_id, owner=hers.lease.owner))
+    "thread_deletion().end_run": [
+        asking(lambda user, hers: user.thread_deletion(hers.thread).end_run(hers.run.run_id, owner=hers.lease.owner))
     ],
-    "erasure().finish": [asking(lambda user, hers: user.erasure(hers.thread).finish(hers.lease))],
-    "erasure().forget_runs": [asking(lambda user, hers: user.erasure(hers.thread).forget_runs())],
-    "erasure().hide": [asking(lambda user, hers: user.erasure(hers.thread, by="command").hide())],
-    "erasure().require": [asking(lambda user, hers: user.erasure(hers.thread, by="command").require())],
-    "erasure().sweep": [asking(lambda user, hers: user.erasure(hers.thread).sweep())],
+    "thread_deletion().finish": [asking(lambda user, hers: user.thread_deletion(hers.thread).finish(hers.lease))],
+    "thread_deletion().end_runs": [asking(lambda user, hers: user.thread_deletion(hers.thread).end_runs())],
+    "thread_deletion().hide": [asking(lambda user, hers: user.thread_deletion(hers.thread, by="command").hide())],
+    "thread_deletion().require": [asking(lambda user, hers: user.thread_deletion(hers.thread, by="command").require())],
+    "thread_deletion().sweep": [asking(lambda user, hers: user.thread_deletion(hers.thread).sweep())],
 }
 
 

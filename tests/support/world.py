@@ -95,7 +95,7 @@ class World:
     def job(self, who: Principal, accepted: dict[str, Any], **changed: Any) -> RunJob:
         """What a worker makes of an accepted message's record, its lease not taken yet; with attributes `changed`."""
         store = self.storage.for_user(who)
-        run = store.run(accepted["run_id"])
+        run = store.runs.get(accepted["run_id"])
         assert run is not None
         made: dict[str, Any] = {
             "run": run,

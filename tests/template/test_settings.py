@@ -49,8 +49,8 @@ WHOSE_TABLES = """
 import gc, sys
 sys.path.insert(0, sys.argv[1])
 import app
-from agentsocket.table import Table
-from agentsocket.tenants import Tenants
+from agentsocket.storage.table import Table
+from agentsocket.storage.role_per_user import Tenants
 gc.unfreeze()  # a cold start hides what it made
 print(*(type(each).__name__ for each in gc.get_objects() if isinstance(each, Table | Tenants)))
 """

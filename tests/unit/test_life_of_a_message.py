@@ -53,4 +53,4 @@ async def test_life_of_a_message(world: World, ada: Principal) -> None:
     assert "".join(partials) == events[-1]["payload"]["content"] == "Three lines."
 
     relay.disconnect(SocketRequest(ada, "a1"), storage=world.storage)
-    assert world.storage.for_user(ada).connections.live().connections == []
+    assert world.storage.for_user(ada).connections.activity().connections == []

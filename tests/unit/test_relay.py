@@ -66,8 +66,8 @@ async def test_a_gone_connection_is_forgotten_and_the_run_goes_on(world, ada):
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.sockets.gone.add("a1")
     await world.work()
-    assert [c.connection_id for c in world.storage.for_user(ada).connections.live().connections] == ["a2"]
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+    assert [c.connection_id for c in world.storage.for_user(ada).connections.activity().connections] == ["a2"]
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "completed"
 
 
 async def test_an_expired_connection_gets_no_push(world, ada, clock):

@@ -35,7 +35,7 @@ def test_a_message_becomes_a_queued_run(store):
     made = accepted(store, agent="usage_analyst", context={"b": 1, "a": 2})
     assert (made.duplicate, made.run.state, made.run.connection_id) == (False, "accepted", "a1")
     assert (made.run.agent, msgspec.json.decode(made.run.context)) == ("usage_analyst", {"a": 2, "b": 1})
-    assert store.run(made.run.run_id).content == "hi"
+    assert store.runs.get(made.run.run_id).content == "hi"
 
 
 def test_the_same_message_is_the_same_run_also_when_the_quota_is_used_up(store):
@@ -66,7 +66,7 @@ def test_parts_are_kept_until_all_are_there(store):
     assert (first.part, first.missing) == (2, [1, 3])
     assert accepted(store, content="a", part=1, parts=3).missing == [3]
     whole = accepted(store, content="c", part=3, parts=3)
-    assert store.run(whole.run.run_id).content == "abc"
+    assert store.runs.get(whole.run.run_id).content == "abc"
     assert accepted(store, content="c", part=3, parts=3).duplicate is True
 
 

@@ -25,7 +25,7 @@ def world(dynamodb, storage, runtime, table, ada):
 
 
 def connected(world, who):
-    return sorted(each.connection_id for each in world.storage.for_user(who).connections.live().connections)
+    return sorted(each.connection_id for each in world.storage.for_user(who).connections.activity().connections)
 
 
 def filled(world, who, clock):
@@ -60,7 +60,7 @@ def begin(user, accepted):
     from agentsocket.storage.rows import LogEvent
     from agentsocket.storage.thread_log import Lease
 
-    run, log = user.run(accepted["run_id"]), user.log(accepted["thread_id"])
+    run, log = user.runs.get(accepted["run_id"]), user.log(accepted["thread_id"])
     lease = Lease("w1", run.run_id, 1)
     log.take_lease(lease)
     log.start(
@@ -177,7 +177,7 @@ def test_fewer_scopes_are_a_subset(world, ada):
 
 def test_a_revoked_token_does_not_refresh(world, ada, clock):
     world.connect(ada, "a1")
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at + 1)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at + 1)
     with pytest.raises(Disconnect) as ended:
         world.say(ada, "a1", "refresh_token", token="newer")
     assert ended.value.code == "revoked"

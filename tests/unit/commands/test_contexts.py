@@ -191,7 +191,7 @@ async def test_the_next_attempt_goes_on_from_what_was_remembered(world, ada, clo
     world.agent = Remembering([Text("Done."), Report()])
     await world.work(record)
     assert world.agent.turns[0].remembered["thread.step"] == {"at": 7}
-    run = world.storage.for_user(ada).run(accepted["run_id"])
+    run = world.storage.for_user(ada).runs.get(accepted["run_id"])
     assert run is not None
     assert (run.state, run.attempts) == ("completed", 2)
 
@@ -233,7 +233,7 @@ async def test_connections_that_cannot_be_read_cost_no_attempt(world, ada):
     world.agent = Blind([Remember("user.likes", {"tea": 1}), Text("Yes."), Report()])
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     await world.work()
-    run = world.storage.for_user(ada).run(accepted["run_id"])
+    run = world.storage.for_user(ada).runs.get(accepted["run_id"])
     assert run is not None
     assert (run.state, run.attempts) == ("completed", 1)
     assert reads

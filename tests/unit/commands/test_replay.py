@@ -208,7 +208,7 @@ async def test_another_user_s_thread_is_not_found(world, thread, bob):
         subscribe(world, bob, "b1", thread, 0)
     with pytest.raises(NotFound):
         world.say(bob, "b1", "unsubscribe", thread_id=thread["thread_id"])
-    assert world.storage.for_user(bob).connections.live().connections[0].subscriptions == {}
+    assert world.storage.for_user(bob).connections.activity().connections[0].subscriptions == {}
 
 
 async def test_subscribing_on_a_lost_connection_ends_it(world, thread, ada):
@@ -225,7 +225,7 @@ async def test_the_cursor_is_written_before_the_log_is_read_and_moved_after_the_
     steps = world.receive(SocketRequest(ada, "a1", body))
 
     def cursor():
-        [connection] = world.storage.for_user(ada).connections.live().connections
+        [connection] = world.storage.for_user(ada).connections.activity().connections
         return connection.subscriptions[thread["thread_id"]].cursor
 
     cursors = [cursor() for _ in steps]
@@ -237,7 +237,7 @@ async def test_unsubscribed_means_no_more_events(world, thread, ada):
     subscribe(world, ada, "a1", thread, 7)
     [answer] = world.say(ada, "a1", "unsubscribe", thread_id=thread["thread_id"])
     assert answer == {"thread_id": thread["thread_id"]}
-    assert world.storage.for_user(ada).connections.live().connections[0].subscriptions == {}
+    assert world.storage.for_user(ada).connections.activity().connections[0].subscriptions == {}
 
 
 async def test_a_log_that_has_lost_its_beginning_is_not_replayed_from_there(world, thread, ada, clock):

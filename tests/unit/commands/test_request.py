@@ -49,7 +49,7 @@ def test_a_connection_that_is_not_known_may_do_nothing(world, ada):
 def test_a_revoked_connection_may_enter_no_thread(world, ada):
     thread = created(world, ada)
     request_of(world, ada, "a1").enter(thread)
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at)
     with pytest.raises(Disconnect) as ended:
         request_of(world, ada, "a1").enter(thread)
     assert ended.value.code == "revoked"

@@ -45,7 +45,7 @@ async def test_a_running_run_is_stopped(world, ada, by):
     events = ending(world, ada, accepted)
     assert [event["type"] for event in events] == ["user_message", "agent_started", "partial_result", "agent_completed"]
     assert events[-1]["payload"]["outcome"] == "stopped"
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "stopped"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "stopped"
     assert world.sockets.events("a1")[-1]["type"] == "agent_completed"
 
 
@@ -71,7 +71,7 @@ async def test_another_run_goes_on(world, ada):
     world.say(ada, "a1", "stop_agent", message_id="another")
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     await worked(world)
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "completed"
 
 
 async def test_what_has_ended_cannot_be_stopped(world, ada):
@@ -93,7 +93,7 @@ async def test_nobody_stops_another_user_s_run(world, ada, bob):
     [own] = world.say(bob, "b1", "stop_agent", message_id="m1")
     assert own["run_id"] != accepted["run_id"]
     await worked(world)
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "completed"
 
 
 @pytest.mark.parametrize("payload", [{}, {"run_id": "r", "message_id": "m"}])
@@ -104,10 +104,10 @@ def test_a_stop_names_one_thing(world, ada, payload):
 
 def test_a_revoked_token_stops_nothing(world, ada):
     """C3."""
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at)
     with pytest.raises(Disconnect):
         world.say(ada, "a1", "stop_agent", message_id="m1")
-    assert world.storage.for_user(ada).connections.live().stops == frozenset()
+    assert world.storage.for_user(ada).connections.activity().stops == frozenset()
 
 
 async def test_a_stop_that_precedes_its_message_is_soon_forgotten(world, ada, clock):
@@ -117,6 +117,6 @@ async def test_a_stop_that_precedes_its_message_is_soon_forgotten(world, ada, cl
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.say(ada, "a1", "stop_agent", message_id="m1")
     clock.advance(LIMITS.early_stop_row_s)
-    assert user.connections.live().stops == {accepted["run_id"]}
+    assert user.connections.activity().stops == {accepted["run_id"]}
     clock.advance(LIMITS.stop_row_s - LIMITS.early_stop_row_s)
-    assert user.connections.live().stops == frozenset()
+    assert user.connections.activity().stops == frozenset()

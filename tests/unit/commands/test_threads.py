@@ -315,7 +315,7 @@ def test_a_deleted_thread_is_not_found(world, ada, command):
 )
 def test_a_revoked_token_gets_nothing(world, ada, command):
     """C3."""
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at)
     with pytest.raises(Disconnect) as ended:
         list(world.receive(SocketRequest(ada, "a1", msgspec.json.encode(command).decode())))
     assert ended.value.code == "revoked"

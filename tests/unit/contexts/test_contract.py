@@ -95,7 +95,7 @@ def test_a_name_that_may_not_stand_in_a_key_is_refused(world, name):
     own = world.of("ada").own
     with pytest.raises(BadRequest) as refused:
         own.load(name)
-    assert refused.value.field == "payload.name"
+    assert refused.value.field == "name"
     with pytest.raises(BadRequest):
         own.save(name, {}, version=0)
 
@@ -123,7 +123,7 @@ def test_what_is_no_json_object_is_refused(world, value):
     """K1."""
     with pytest.raises(BadRequest) as refused:
         world.of("ada").own.save("a", value, version=0)
-    assert refused.value.field == "payload.value"
+    assert refused.value.field == "value"
 
 
 @pytest.mark.parametrize("lifetime_s", [0, -1])

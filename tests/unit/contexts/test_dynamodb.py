@@ -11,7 +11,7 @@ from agentsocket.contexts.dynamodb import TableContexts
 from agentsocket.errors import BadRequest, NotFound, Unavailable, VersionConflict
 from agentsocket.limits import Limits
 from agentsocket.storage.table import Table
-from agentsocket.storage.thread_deletion import Erasure
+from agentsocket.storage.thread_deletion import ThreadDeletion
 from tests.support.context_stores import remembered
 from tests.support.fault_injection import Meddled
 
@@ -106,7 +106,7 @@ def test_the_sweep_of_a_deleted_thread_takes_its_contexts(world):
     world.of("ada").of_thread("t1").save("a", {}, version=0)
     world.of("ada").of_thread("t1").save("z" * 64, {}, version=0, lifetime_s=1)
     world.clock.advance(10)
-    erasure = Erasure(world.table, world.principal("ada").user, "t1", by="d1", limits=world.limits)
+    erasure = ThreadDeletion(world.table, world.principal("ada").user, "t1", by="d1", limits=world.limits)
     erasure.hide()
     while erasure.sweep():
         pass

@@ -23,7 +23,7 @@ def world(storage, runtime):
 
 
 def sockets(world, who):
-    return {c.connection_id: c for c in world.storage.for_user(who).connections.live().connections}
+    return {c.connection_id: c for c in world.storage.for_user(who).connections.activity().connections}
 
 
 def said(world, connection_id):

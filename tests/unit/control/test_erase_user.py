@@ -187,7 +187,7 @@ async def test_no_token_of_before_is_accepted_from_the_first_step_on(desk, world
     with pytest.raises(TokenRejected):
         world.open(ada, "a2")
     with pytest.raises(TokenRejected):
-        world.storage.for_user(ada).connections.require_token()
+        world.storage.for_user(ada).revocations.require_token()
 
 
 async def test_no_token_of_before_is_accepted_as_long_as_the_longest_may_live(desk, world, ada, clock, table):
@@ -232,7 +232,7 @@ async def test_it_waits_for_the_run_that_writes_a_thread(desk, world, ada, clock
     def last_words():
         texts = {**message, "content": SECRET}
         boto3.client("dynamodb").put_item(TableName="agentsocket", Item={name: {"S": t} for name, t in texts.items()})
-        world.storage.for_user(ada).erasure(threads[0]).end_run("r", owner="a worker")
+        world.storage.for_user(ada).thread_deletion(threads[0]).end_run("r", owner="a worker")
 
     desk.meanwhile += [lambda: None, last_words]
     assert desk.erase()
@@ -258,9 +258,9 @@ async def test_a_worker_that_wrote_nothing_leaves_no_head_for_ever(desk, world, 
 async def test_a_head_that_would_stay_for_ever_is_counted_as_left(world, ada):
     user = world.storage.for_user(ada)
     accepted = world.send(ada, "a1", "a question", message_id="m1")
-    before = user.leaving.left()
+    before = user.erasure.remaining()
     user.log(accepted["thread_id"]).take_lease(Lease("dead", accepted["run_id"], 1))
-    assert user.leaving.left() - before == {"heads of threads": 1}
+    assert user.erasure.remaining() - before == {"heads of threads": 1}
 
 
 class Interrupted:
@@ -287,9 +287,9 @@ async def test_a_run_under_way_ends_silently(desk, world, ada):
     working = asyncio.create_task(world.work())
     await agent.there.wait()
     user = world.storage.for_user(ada)
-    for thread_id in user.leaving.threads():
-        user.erasure(thread_id, by="erase-user").hide()
-    user.leaving.refuse(not_before=2**40)
+    for thread_id in user.erasure.threads():
+        user.thread_deletion(thread_id, by="erase-user").hide()
+    user.erasure.revoke_tokens(not_before=2**40)
     written = told(user, accepted["thread_id"])
     agent.may_go_on.set()
     await working
@@ -316,11 +316,11 @@ async def test_a_command_that_is_refused_meanwhile_holds_nothing_up(desk, world,
     """It counts, in a row that expires; and so it does when it comes again and again."""
     await lived(world, ada, "a1")
     user = world.storage.for_user(ada)
-    user.leaving.remove(live=True)
-    assert "QUOTA" not in user.leaving.left()
+    user.erasure.remove_rows(live=True)
+    assert "QUOTA" not in user.erasure.remaining()
     user.quotas.connect()
-    assert "QUOTA" not in user.leaving.left()
-    assert user.leaving.staying()["QUOTA"] == 1
+    assert "QUOTA" not in user.erasure.remaining()
+    assert user.erasure.retained()["QUOTA"] == 1
     assert desk.erase()
     assert "QUOTA" not in kinds(ada)
 

@@ -106,7 +106,7 @@ def test_without_a_good_token_there_are_no_threads(ask, token, headers, challeng
 def test_a_revoked_token_is_refused(ask, storage, ada, clock):
     """A5, C3."""
     assert ask("GET", "/threads", token="ada")[0] == 200
-    storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    storage.for_user(ada).revocations.revoke(session="", not_before=int(clock()))
     assert ask("GET", "/threads", token="ada")[0] == 401
     ask.tokens["later"] = replace(ada, issued_at=int(clock()) + 1)
     assert ask("GET", "/threads", token="later")[0] == 200

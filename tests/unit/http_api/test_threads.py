@@ -265,6 +265,6 @@ def test_http_commands_spend_from_the_user_s_bucket(ask, world, ada, adas, clock
 
 def test_a_token_that_is_not_in_force_changes_nothing(ask, adas, clock):
     """C3."""
-    adas.connections.revoke(session="", not_before=int(clock()))
+    adas.revocations.revoke(session="", not_before=int(clock()))
     assert ask("POST", "/threads", token="ada")[0] == 401
     assert adas.threads.page(limit=9) == ([], "")

@@ -1,19 +1,15 @@
-"""Sockets' rows: revocations seen from both sides, tickets spent once, tokens refreshed (delivery.md, Control)."""
+"""Sockets' rows: tickets used once, tokens refreshed, threads followed (delivery.md, Connections)."""
 
 from __future__ import annotations
 
-import boto3
 import pytest
-from botocore.config import Config
 from msgspec.structs import replace
 
-from agentsocket.errors import BadRequest, Disconnect, TokenRejected, Unavailable
+from agentsocket.errors import BadRequest, Disconnect, TokenRejected
 from agentsocket.limits import Limits
 from agentsocket.storage import keys
 from agentsocket.storage.multipart import NewMessage
-from agentsocket.storage.rows import Revocations
-from agentsocket.storage.table import Table, put
-from agentsocket.storage.user import Storage
+from agentsocket.storage.table import put
 
 LIMITS = Limits()
 
@@ -23,86 +19,20 @@ def message():
 
 
 @pytest.fixture
+def connected(adas):
+    adas.connections.open("c1")
+    return adas
+
+
+@pytest.fixture
 def of(storage, ada):
     """The connections of ada, by a token of hers that differs in some respects."""
     return lambda **claims: storage.for_user(replace(ada, **claims)).connections
 
 
 def row(of):
-    [connection] = of().live().connections
+    [connection] = of().activity().connections
     return connection
-
-
-@pytest.mark.parametrize("session", ["", "s1"])
-def test_a_revoked_token_opens_no_socket_and_leaves_no_row(of, ada, session):
-    """C3."""
-    of().revoke(session=session, not_before=ada.issued_at)
-    with pytest.raises(TokenRejected):
-        of(session="s1").open("c1")
-    assert of().live().connections == []
-
-
-@pytest.mark.parametrize(
-    ("session", "not_before", "why"),
-    [("s2", 0, "another session's"), ("", -1, "issued after it"), ("s1", -1, "issued after it")],
-)
-def test_a_revocation_leaves_other_tokens_alone(of, ada, session, not_before, why):
-    of().revoke(session=session, not_before=ada.issued_at + not_before)
-    of(session="s1").open("c1")
-    assert row(of).session == "s1", why
-
-
-def test_a_user_s_revocation_is_nobody_else_s(of, storage, ada, bob):
-    of().revoke(session="", not_before=ada.issued_at)
-    storage.for_user(bob).connections.open("b1")
-    assert len(storage.for_user(bob).connections.live().connections) == 1
-
-
-def test_an_earlier_revocation_that_comes_late_takes_nothing_back(of, ada):
-    of().revoke(session="", not_before=ada.issued_at)
-    of().revoke(session="", not_before=ada.issued_at - 100)
-    with pytest.raises(TokenRejected):
-        of().open("c1")
-
-
-def test_a_revocation_outlives_every_token_that_it_is_for(of, ada, clock):
-    of().revoke(session="", not_before=ada.issued_at)
-    clock.advance(LIMITS.max_token_lifetime_s)
-    with pytest.raises(TokenRejected):
-        of().open("c1")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        lambda user: user.connections.go_live("c1", device=""),
-        lambda user: user.connections.subscribe("c1", "t", cursor=0),
-        lambda user: user.connections.unsubscribe("c1", "t"),
-        lambda user: user.connections.refresh("c1", token_exp=2_000_000_000, token_iat=0, session="s1"),
-        lambda user: user.accept(message()),
-    ],
-    ids=["hello", "subscribe", "unsubscribe", "refresh_token", "user_message"],
-)
-@pytest.mark.parametrize("session", ["", "s1"])
-def test_a_revoked_token_changes_nothing_any_more(storage, ada, command, session):
-    """C3: also a command that overtakes the closing of its socket."""
-    user = storage.for_user(replace(ada, session=session))
-    user.connections.open("c1")
-    user.connections.revoke(session=session, not_before=ada.issued_at)
-    with pytest.raises(Disconnect) as ended:
-        command(user)
-    assert (ended.value.code, ended.value.reconnect) == ("revoked", False)
-
-
-def test_a_message_under_a_refreshed_session_is_judged_by_that_session(storage, ada, clock):
-    user = storage.for_user(replace(ada, session="old"))
-    user.connections.open("c1")
-    user.connections.refresh("c1", token_exp=ada.expires_at + 60, token_iat=int(clock()), session="new")
-    user.connections.revoke(session="old", not_before=int(clock()))
-    assert user.accept(message()).run.session == "new"
-    user.connections.revoke(session="new", not_before=int(clock()))
-    with pytest.raises(Disconnect):
-        user.accept(replace(message(), message_id="m2"))
 
 
 def test_a_ticket_opens_one_socket(of):
@@ -163,7 +93,7 @@ def test_a_refresh_must_reach_further(of, ada, later):
     of().open("c1")
     with pytest.raises(BadRequest) as refused:
         of().refresh("c1", token_exp=ada.expires_at + later, token_iat=ada.issued_at + 1, session="")
-    assert refused.value.field == "payload.token"
+    assert refused.value.field == "token"
     assert row(of).token_exp == ada.expires_at
 
 
@@ -186,7 +116,7 @@ def test_a_refresh_brings_back_no_socket(of, ada):
     with pytest.raises(Disconnect) as ended:
         of().refresh("c1", token_exp=ada.expires_at + 1, token_iat=0, session="")
     assert ended.value.code == "no_connection"
-    assert of().live().connections == []
+    assert of().activity().connections == []
 
 
 def test_a_socket_without_a_row_is_not_authorized_past_its_token(of, clock):
@@ -196,36 +126,9 @@ def test_a_socket_without_a_row_is_not_authorized_past_its_token(of, clock):
     assert ended.value.code == "no_connection"
 
 
-def test_a_session_may_have_any_characters(of, ada):
-    for session in ("a#b", "*", "ünï", "x" * 500, "ALL"):
-        of().revoke(session=session, not_before=ada.issued_at)
-        with pytest.raises(TokenRejected):
-            of(session=session).open("c1")
-    of(session="b").open("c1")
-
-
-def test_which_tokens_revocations_cover():
-    nothing = Revocations()
-    assert not nothing.cover("s", 0)
-    both = Revocations(everything=10, sessions={keys.session_hash("s"): 20})
-    covered = {
-        (session, moment) for session in ("", "s", "t") for moment in (10, 11, 20, 21) if both.cover(session, moment)
-    }
-    assert covered == {("", 10), ("s", 10), ("t", 10), ("s", 11), ("s", 20)}
-
-
 def test_a_count_of_looks_brings_back_no_row(of):
     of().count_check("c1", 1)
-    assert of().live().connections == []
-
-
-def test_a_table_that_does_not_answer_is_not_reachable(storage, clock):
-    storage.reachable()
-    nowhere = boto3.client(
-        "dynamodb", endpoint_url="http://127.0.0.1:1", config=Config(retries={"total_max_attempts": 1})
-    )
-    with pytest.raises(Unavailable):
-        Storage(Table(nowhere, "agentsocket", now=clock), limits=LIMITS).reachable()
+    assert of().activity().connections == []
 
 
 def test_a_degraded_socket_is_refreshed_only_by_a_token_of_since(of, clock, ada):
@@ -238,3 +141,73 @@ def test_a_degraded_socket_is_refreshed_only_by_a_token_of_since(of, clock, ada)
         degraded.refresh("c1", token_exp=opened + 900, token_iat=opened - 1, session="")
     degraded.refresh("c1", token_exp=opened + 900, token_iat=opened, session="")
     assert row(of).token_exp == opened + 900
+
+
+def test_a_command_without_a_row_ends_the_connection(adas):
+    for command in (
+        lambda: adas.connections.go_live("c1", device=""),
+        lambda: adas.connections.subscribe("c1", "t", cursor=0),
+        lambda: adas.connections.unsubscribe("c1", "t"),
+        lambda: adas.runs.accept(message()),
+    ):
+        with pytest.raises(Disconnect) as ended:
+            command()
+        assert (ended.value.code, ended.value.reconnect) == ("no_connection", True)
+    assert adas.connections.activity().connections == []
+
+
+def test_an_expired_token_ends_the_connection_after_the_grace(connected, clock):
+    clock.advance(900 + Limits().token_grace_s)
+    assert connected.connections.go_live("c1", device="")[0].live
+    clock.advance(1)
+    with pytest.raises(Disconnect) as ended:
+        connected.runs.accept(message())
+    assert ended.value.code == "token_expired"
+
+
+def test_a_connection_lives_as_long_as_its_row(connected, clock):
+    connected.connections.go_live("c1", device="test")
+    clock.advance(Limits().connection_row_s + 1)
+    assert connected.connections.activity().connections == []
+
+
+def test_subscriptions_are_kept_with_their_generation(connected):
+    connected.connections.go_live("c1", device="")
+    first = connected.connections.subscribe("c1", "t", cursor=3)
+    second = connected.connections.subscribe("c1", "t", cursor=5)
+    connected.connections.move_cursor("c1", "t", generation=first, cursor=99)
+    [connection] = connected.connections.activity().connections
+    assert connection.subscriptions["t"].cursor == 5
+    connected.connections.move_cursor("c1", "t", generation=second, cursor=7)
+    [connection] = connected.connections.activity().connections
+    assert connection.subscriptions["t"].cursor == 7
+    connected.connections.unsubscribe("c1", "t")
+    assert connected.connections.activity().connections[0].subscriptions == {}
+
+
+def test_a_late_cursor_does_not_bring_back_a_subscription(connected):
+    generation = connected.connections.subscribe("c1", "t", cursor=0)
+    connected.connections.unsubscribe("c1", "t")
+    connected.connections.move_cursor("c1", "t", generation=generation, cursor=1)
+    assert connected.connections.activity().connections[0].subscriptions == {}
+
+
+def test_a_connection_follows_a_bounded_number_of_threads(connected):
+    for number in range(Limits().max_subscriptions):
+        connected.connections.subscribe("c1", f"t{number}", cursor=0)
+    with pytest.raises(BadRequest):
+        connected.connections.subscribe("c1", "one-more", cursor=0)
+    assert len(connected.connections.activity().connections[0].subscriptions) == Limits().max_subscriptions
+
+
+def test_only_live_connections_with_a_good_token_are_notified(of, storage, ada, clock):
+    of().open("live")
+    of(session="s1").open("revoked")
+    of().open("opening")
+    for name in ("live", "revoked"):
+        of().go_live(name, device="")
+    assert [each.connection_id for each in of().notifiable()] == ["live", "revoked"]
+    storage.for_user(ada).revocations.revoke(session="s1", not_before=ada.issued_at)
+    assert [each.connection_id for each in of().notifiable()] == ["live"]
+    clock.advance(900 + LIMITS.token_grace_s + 1)
+    assert of().notifiable() == []

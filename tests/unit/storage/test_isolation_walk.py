@@ -145,8 +145,8 @@ def test_what_two_users_call_the_same_gets_two_ids(world):
     """H7: ids that are derived from a client's own words, so that a command can be repeated."""
     adas, bobs = (world.with_ada.for_user(who) for who in (world.ada, world.bob))
     threads = {user.threads.create("the same", title="", metadata={})[0].thread_id for user in (adas, bobs)}
-    assert len(threads) == len({user.run_id("message") for user in (adas, bobs)}) == 2
-    assert len({user.retry(prepared(user).run).run_id for user in (adas, bobs)}) == 2
+    assert len(threads) == len({user.runs.id_of("message") for user in (adas, bobs)}) == 2
+    assert len({user.runs.retry(prepared(user).run).run_id for user in (adas, bobs)}) == 2
 
 
 # Contexts.

@@ -36,14 +36,3 @@ def test_an_id_that_may_not_stand_in_a_key_is_refused(name):
 
 def test_seqs_sort_as_numbers():
     assert keys.event_sort(9) < keys.event_sort(10) < keys.event_sort(keys.LAST_SEQ)
-
-
-def test_ulids_sort_by_time():
-    assert keys.ulid(1.0, b"\xff" * 10) < keys.ulid(1.01, b"\x00" * 10)
-    assert re.fullmatch(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", keys.ulid(1_800_000_000, b"\xff" * 10))
-
-
-def test_a_run_s_id_depends_on_user_and_message_only():
-    assert keys.run_id(USER, "m") == keys.run_id(USER, "m")
-    assert keys.run_id(USER, "m") != keys.run_id("b" * 32, "m")
-    assert len(keys.run_id(USER, "m")) == 26

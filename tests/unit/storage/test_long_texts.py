@@ -209,7 +209,7 @@ async def test_an_offset_beyond_the_end_is_refused_by_name(world, ada, size):
     assert (last["content"], last["offset"], "next_offset" in last) == ("", size, False)
     with pytest.raises(BadRequest) as refused:
         page(world, ada, accepted["thread_id"], answer_id(accepted), offset=size + 1)
-    assert refused.value.field == "payload.offset"
+    assert refused.value.field == "offset"
 
 
 async def test_an_answer_without_a_word_is_a_text_too(world, ada):
@@ -243,7 +243,7 @@ async def test_what_is_not_there_is_not_found(world, ada, bob):
         with pytest.raises(NotFound) as refused:
             page(world, who, thread, message, connection_id)
         said.add((str(refused.value), refused.value.field))
-    assert said == {("no such message", "payload.message_id"), ("no such thread", "payload.thread_id")}
+    assert said == {("no such message", "message_id"), ("no such thread", "thread_id")}
 
 
 async def test_nothing_of_a_deleted_thread_is_read(world, ada):
@@ -296,7 +296,7 @@ def test_a_connection_that_may_not_ask_gets_nothing(world, ada):
     accepted = send(world, ada, "z" * 50 * KB)
     with pytest.raises(Disconnect):
         page(world, ada, accepted["thread_id"], "m1", "unknown")
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at)
     with pytest.raises(Disconnect) as ended:
         page(world, ada, accepted["thread_id"], "m1")
     assert ended.value.code == "revoked"
@@ -310,7 +310,7 @@ async def test_a_long_message_that_meets_a_deletion_leaves_no_text_behind(world,
     client.reset()
 
     def delete():
-        erasure = adas.erasure(thread_id, by="c")
+        erasure = adas.thread_deletion(thread_id, by="c")
         erasure.hide()
         while erasure.sweep():
             pass
@@ -318,9 +318,9 @@ async def test_a_long_message_that_meets_a_deletion_leaves_no_text_behind(world,
     client.before[1] = delete
     message = NewMessage("m2", "z" * 50 * KB, thread_id, "a1", agent="", context="{}")
     with pytest.raises(Unavailable):
-        adas.accept(message)
+        adas.runs.accept(message)
     with pytest.raises(NotFound):
-        adas.accept(message)
+        adas.runs.accept(message)
     left = [item["SK"]["S"] for item in dynamodb.scan(TableName="agentsocket")["Items"]]
     assert not [sort for sort in left if sort.startswith((keys.CONTENT, keys.MESSAGE))]
 
@@ -364,7 +364,7 @@ def test_a_page_s_offset_is_a_number_that_can_be(world, ada):
     for offset in (-1, "0", 1.5, 10**13):
         with pytest.raises(BadRequest) as refused:
             page(world, ada, "t", "m1", offset=offset)
-        assert refused.value.field == "payload.offset"
+        assert refused.value.field == "offset"
 
 
 def test_the_protocol_names_both():

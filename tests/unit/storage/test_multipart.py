@@ -76,7 +76,7 @@ async def test_parts_come_in_any_order_and_from_any_connection(world, ada, order
 
 def test_the_message_is_as_if_it_had_come_whole(world, ada):
     accepted = send_all(world, ada, agent="usage_analyst", context={"page": "costs"})
-    run = world.storage.for_user(ada).run(accepted["run_id"])
+    run = world.storage.for_user(ada).runs.get(accepted["run_id"])
     assert (run.content, run.agent, run.context, run.connection_id) == (
         "".join(TEXTS),
         "usage_analyst",
@@ -180,7 +180,7 @@ def test_a_connection_that_may_not_speak_brings_no_part(world, ada, dynamodb):
     before = len(rows(dynamodb))
     with pytest.raises(Disconnect):
         send(world, ada, 1, connection_id="unknown")
-    world.storage.for_user(ada).connections.revoke(session="", not_before=ada.issued_at)
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=ada.issued_at)
     with pytest.raises(Disconnect) as ended:
         send(world, ada, 1)
     assert ended.value.code == "revoked"
@@ -391,7 +391,7 @@ def test_the_rows_of_a_forgotten_upload_hold_nothing_up(world, ada, clock):
     world.connect(later, "a2")
     assert send(world, later, 2, texts=["now ", "x"], connection_id="a2")["missing"] == [1]
     accepted = send(world, later, 1, texts=["now ", "x"], connection_id="a2")
-    assert world.storage.for_user(later).run(accepted["run_id"]).content == "now x"
+    assert world.storage.for_user(later).runs.get(accepted["run_id"]).content == "now x"
 
 
 def test_a_part_lives_no_longer_than_its_upload(world, ada, clock):
@@ -426,7 +426,7 @@ def test_a_crash_anywhere_is_healed_by_sending_the_part_again(world, ada, client
     for other in range(number + 1, 4):
         answer = send(world, ada, other)
     assert [request.run_id for request in world.queue.waiting] == [answer["run_id"]]
-    assert world.storage.for_user(ada).run(answer["run_id"]).content == "".join(TEXTS)
+    assert world.storage.for_user(ada).runs.get(answer["run_id"]).content == "".join(TEXTS)
     assert uploads(world, ada) == set()
 
 
@@ -507,7 +507,7 @@ def test_what_a_slow_request_of_a_forgotten_upload_writes_is_not_believed(world,
     answer = send(world, later, 2, texts=["now ", "x"], connection_id="a2")
     assert answer["missing"] == [1]
     answer = send(world, later, 1, texts=["now ", "x"], connection_id="a2")
-    assert world.storage.for_user(later).run(answer["run_id"]).content == "now x"
+    assert world.storage.for_user(later).runs.get(answer["run_id"]).content == "now x"
 
 
 def test_what_a_slow_request_writes_over_another_splitting_is_not_believed(world, ada, client):

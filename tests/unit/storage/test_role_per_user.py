@@ -218,7 +218,7 @@ def test_storage_works_through_a_user_s_credentials_and_says_who_it_is(clock):
         for name in ("ada", "bob", "ada"):
             user = storage.for_user(principal_of(name, clock))
             user.connections.open(f"of {name}".replace(" ", "-"))
-            assert [each.connection_id for each in user.connections.live().connections] == [f"of-{name}"]
+            assert [each.connection_id for each in user.connections.activity().connections] == [f"of-{name}"]
         storage.reachable()
     expected = [principal_of(name, clock).user for name in ("ada", "bob")] + ["0" * 32]
     assert used == [f"arn:aws:sts::123456789012:assumed-role/tenant/{user}" for user in expected]

@@ -149,7 +149,7 @@ def test_runs_that_ask_for_a_place_do_not_keep_a_crash_s_leftovers_waiting(quota
     """They look at those under way every few seconds: that is no look at those that wait."""
     user = world.storage.for_user(ada)
     for number in range(2):
-        quotas.begin(user.accept(NewMessage(f"m{number}", "hi", None, "a1", "", "{}")).run)
+        quotas.begin(user.runs.accept(NewMessage(f"m{number}", "hi", None, "a1", "", "{}")).run)
     asking = accepted(world, ada, "m2")
     for number in range(2):
         quotas.admit(f"lost{number}", 1)
@@ -239,7 +239,7 @@ def test_who_waits_longer_than_the_queue_keeps_a_record_does_not_wait(world, ada
 
 def accepted(world, who, message_id, connection_id="a1"):
     """A run that waits."""
-    run = world.storage.for_user(who).run(world.send(who, connection_id, "hi", message_id=message_id)["run_id"])
+    run = world.storage.for_user(who).runs.get(world.send(who, connection_id, "hi", message_id=message_id)["run_id"])
     assert run is not None
     return run
 
@@ -323,13 +323,13 @@ async def test_a_run_that_has_to_wait_is_no_attempt_and_runs_later(world, ada):
     with pytest.raises(RunUnfinished):
         await world.work(record)
     assert world.queue.hidden[-1] == LIMITS.run_retry_s
-    run = user.run(third.run_id)
+    run = user.runs.get(third.run_id)
     assert run is not None
     assert (run.state, run.attempts) == ("accepted", 0)
     assert third.run_id in row(world.storage, ada)["waiting"]
     user.quotas.end(first.run_id)
     await world.work(record)
-    run = user.run(third.run_id)
+    run = user.runs.get(third.run_id)
     assert run is not None
     assert (run.state, run.attempts) == ("completed", 1)
 
@@ -470,7 +470,7 @@ def test_so_many_connects_a_minute(world, ada, bob, clock):
         world.open(ada, f"more{number}")
     with pytest.raises(RateLimited) as refused:
         world.open(ada, "too-many")
-    live = world.storage.for_user(ada).connections.live()
+    live = world.storage.for_user(ada).connections.activity()
     assert {each.connection_id for each in live.connections} == {"a1", "more0", "more1", "more2"}
     world.open(bob, "b1")
     clock.advance((refused.value.retry_after_ms or 0) / 1000)

@@ -19,7 +19,7 @@ QUESTION = Line("m1", "user", "hi")
 @pytest.fixture
 def run(adas, clock):
     adas.connections.open("c1")
-    return adas.accept(NewMessage("m1", "hi", None, "c1", agent="", context="{}")).run
+    return adas.runs.accept(NewMessage("m1", "hi", None, "c1", agent="", context="{}")).run
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_lease_abandoned_for_longer_than_events_live_cannot_be_trusted(log, ru
 
 def test_a_start_counts_the_attempt_and_writes_the_question(log, run, adas):
     started(log, run)
-    found = adas.run(run.run_id)
+    found = adas.runs.get(run.run_id)
     assert (found.state, found.attempts, found.owner, found.first_seq) == ("running", 1, "w1", 1)
     assert logged(log) == [(1, "q"), (2, "s")]
     [line] = log.messages(up_to=9, limit=9)
@@ -115,13 +115,13 @@ def test_a_start_counts_the_attempt_and_writes_the_question(log, run, adas):
 def test_a_second_attempt_does_not_write_the_question_again(log, run, adas, clock):
     started(log, run)
     clock.advance(LIMITS.lease_s + 1)
-    again = adas.run(run.run_id)
+    again = adas.runs.get(run.run_id)
     second = lease(run, "w2", attempt=2)
     top = log.take_lease(second).top
     assert log.start(again, second, events(run, "s2", attempt=2), seq=top + 1, question=QUESTION) == 3
     assert logged(log) == [(1, "q"), (2, "s"), (3, "s2")]
     assert len(log.messages(up_to=9, limit=9)) == 1
-    assert adas.run(run.run_id).first_seq == 1
+    assert adas.runs.get(run.run_id).first_seq == 1
 
 
 def test_an_attempt_is_counted_once(log, run, clock):
@@ -172,7 +172,7 @@ def test_an_ending_is_whole(log, run, adas, table, ada):
     mine = started(log, run)
     answer = Line("r.1", "assistant", "hello")
     assert log.finish(mine, events(run, "c", "f"), seq=3, outcome="success", answer=answer) == 3
-    found = adas.run(run.run_id)
+    found = adas.runs.get(run.run_id)
     assert (found.state, found.last_seq) == ("completed", 4)
     meta = log.meta()
     assert (meta.top, meta.lease_owner) == (4, "")
@@ -197,12 +197,12 @@ def test_a_run_has_one_ending(log, run, clock, adas):
     clock.advance(LIMITS.lease_s + 1)
     second = lease(run, "w2", attempt=2)
     top = log.take_lease(second).top
-    log.start(adas.run(run.run_id), second, events(run, "s2", attempt=2), seq=top + 1, question=QUESTION)
+    log.start(adas.runs.get(run.run_id), second, events(run, "s2", attempt=2), seq=top + 1, question=QUESTION)
     log.finish(second, events(run, "c", attempt=2), seq=4, outcome="success", answer=None)
     with pytest.raises(LeaseLost):
         log.finish(zombie, events(run, "zombie"), seq=3, outcome="error", answer=None)
     assert logged(log)[-1] == (4, "c")
-    assert adas.run(run.run_id).state == "completed"
+    assert adas.runs.get(run.run_id).state == "completed"
 
 
 def test_a_zombie_cannot_end_a_run_that_another_worker_holds(log, run, clock, adas):
@@ -211,7 +211,7 @@ def test_a_zombie_cannot_end_a_run_that_another_worker_holds(log, run, clock, ad
     log.take_lease(lease(run, "w2", attempt=2))
     with pytest.raises(LeaseLost):
         log.finish(zombie, events(run, "zombie"), seq=3, outcome="error", answer=None)
-    assert adas.run(run.run_id).state == "running"
+    assert adas.runs.get(run.run_id).state == "running"
 
 
 def test_a_long_answer_is_kept_whole_beside_its_start(log, run):
@@ -260,5 +260,5 @@ def test_a_deleted_thread_gets_no_ending(log, run, table, ada, adas):
     table.write(update(keys.thread(ada.user, run.thread_id), sets={"deleted_at": 1}))
     with pytest.raises(ThreadDeleted):
         log.finish(mine, events(run, "c"), seq=3, outcome="success", answer=None)
-    assert not adas.run(run.run_id).terminal
+    assert not adas.runs.get(run.run_id).terminal
     assert logged(log) == [(1, "q"), (2, "s")]

@@ -42,7 +42,7 @@ async def test_an_agent_that_raises_ends_its_run_as_an_error(world, ada):
     assert kinds(events)[2:] == ["partial_result", "agent_error", "agent_completed"]
     assert events[-1]["payload"]["outcome"] == "error"
     assert "secret" not in str(events)
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "failed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "failed"
 
 
 async def test_an_agent_may_say_that_it_failed(world, ada):
@@ -148,7 +148,7 @@ async def test_a_poison_run_ends_after_three_attempts_with_a_copy_in_the_dead_le
     last = world.sockets.events("a1")[-2:]
     assert kinds(last) == ["agent_error", "agent_completed"]
     assert last[1]["payload"]["outcome"] == "error"
-    assert world.storage.for_user(ada).run(accepted["run_id"]).terminal
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).terminal
 
 
 async def test_a_redriven_record_of_a_failed_run_is_a_new_run(world, ada, clock):
@@ -167,7 +167,7 @@ async def test_a_redriven_record_of_a_failed_run_is_a_new_run(world, ada, clock)
     await world.work(redriven)
     assert len(world.agent.turns) == 1
     user = world.storage.for_user(ada)
-    failed, retried = user.run(accepted["run_id"]), user.run(again[0]["run_id"])
+    failed, retried = user.runs.get(accepted["run_id"]), user.runs.get(again[0]["run_id"])
     assert (failed.state, retried.state) == ("failed", "completed")
     assert (retried.first_seq, retried.last_seq) == (again[0]["seq"], again[-1]["seq"])
 
@@ -215,7 +215,7 @@ async def test_an_agent_that_cannot_be_made_ends_its_run_as_an_error(world, ada,
     world.agents = {} if broken == "missing" else {"usage_analyst": unmakeable}
     await world.work()
     assert kinds(world.sockets.events("a1"))[-2:] == ["agent_error", "agent_completed"]
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "failed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "failed"
 
 
 async def test_the_events_of_earlier_attempts_are_pushed_by_the_next_one_as_far_as_the_buffer_goes(world, ada, clock):
@@ -251,7 +251,7 @@ async def test_a_deleted_thread_s_run_ends_silently(world, ada):
     world.storage.for_user(ada).log(accepted["thread_id"]).take_lease(Lease("other", "another run", 1))
     world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
     await world.work(record(ada, accepted))
-    run = world.storage.for_user(ada).run(accepted["run_id"])
+    run = world.storage.for_user(ada).runs.get(accepted["run_id"])
     assert (run.state, run.content, world.sockets.events("a1"), world.agent.turns) == ("stopped", "", [], [])
 
 

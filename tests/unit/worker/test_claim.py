@@ -83,7 +83,7 @@ async def test_a_log_whose_tail_may_be_lost_begins_a_new_epoch(world, ada, clock
     clock.advance(LIMITS.event_row_s + LIMITS.lease_s + 1)
     await world.work()
     assert adas.threads.get(accepted["thread_id"]).epoch != accepted["epoch"]
-    assert adas.run(accepted["run_id"]).state == "completed"
+    assert adas.runs.get(accepted["run_id"]).state == "completed"
 
 
 async def test_a_worker_that_dies_before_the_new_epoch_does_not_hide_that_one_is_due(world, ada, clock, storage):

@@ -117,7 +117,7 @@ async def test_a_connection_that_falls_far_behind_is_disconnected(world, ada):
         True,
     )
     assert world.sockets.closed == ["slow"]
-    live = world.storage.for_user(ada).connections.live()
+    live = world.storage.for_user(ada).connections.activity()
     assert [connection.connection_id for connection in live.connections] == ["a1"]
     events = [event for event in world.sockets.events("a1") if event["run_id"] == second["run_id"]]
     assert len(events) == LIMITS.tail_max_events + 5 + 4
@@ -131,7 +131,7 @@ async def test_a_slow_one_that_cannot_be_closed_keeps_its_row(world, ada):
     world.agent = Scripted([*[Thinking(str(number)) for number in range(LIMITS.tail_max_events + 5)], 0.3, Report()])
     await asyncio.wait_for(world.work(), 10 * TIME_FACTOR)
     assert world.sockets.closed == []
-    live = world.storage.for_user(ada).connections.live()
+    live = world.storage.for_user(ada).connections.activity()
     assert [connection.connection_id for connection in live.connections] == ["a1"]
 
 

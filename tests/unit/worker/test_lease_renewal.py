@@ -70,7 +70,7 @@ async def test_a_worker_that_lost_the_lease_stops_and_leaves_the_record(running,
     log.take_lease(Lease("other", accepted["run_id"], 2))
     with pytest.raises(RunUnfinished):
         await working
-    assert not world.storage.for_user(ada).run(accepted["run_id"]).terminal
+    assert not world.storage.for_user(ada).runs.get(accepted["run_id"]).terminal
 
 
 async def test_a_queue_that_fails_briefly_is_no_reason_to_stop(running, ada, clock):
@@ -123,7 +123,7 @@ async def test_a_queue_that_fails_at_the_start_does_not_keep_a_run_from_running(
     world.agent = Scripted([Text("a"), Report()])
     world.queue.failing = True
     await world.work()
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "completed"
 
 
 async def test_a_renewal_that_meets_the_ending_is_no_loss(world, ada, storage):
@@ -161,7 +161,7 @@ async def test_a_poll_that_fails_ends_no_run(world, ada):
 
     world.runtime = replace(world.runtime, offload=offload)
     await world.work()
-    assert world.storage.for_user(ada).run(accepted["run_id"]).attempts == 1
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).attempts == 1
     assert world.sockets.events("a1")[-1]["type"] == "final_report"
 
 
@@ -205,7 +205,7 @@ async def test_a_run_whose_sign_in_has_ended_stops(running, ada, clock):
     world.control(Revocation(ISSUER, "ada", "", int(clock())))
     await asyncio.wait_for(working, 10 * TIME_FACTOR)
     user = world.storage.for_user(ada)
-    assert user.run(accepted["run_id"]).state == "stopped"
+    assert user.runs.get(accepted["run_id"]).state == "stopped"
     events, _ = user.log(accepted["thread_id"]).events(after=0, limit=100)
     assert msgspec.json.decode(events[-1].frame)["payload"]["outcome"] == "stopped"
     said = [frame["type"] for frame in world.sockets.posted["a1"]]
@@ -218,7 +218,7 @@ async def test_a_run_that_was_accepted_just_before_the_sign_in_ended_stops_too(w
     accepted = world.send(ada, "a1", "hi", message_id="m1")
     world.control(Revocation(ISSUER, "ada", "", int(clock())))
     await asyncio.wait_for(world.work(), 10 * TIME_FACTOR)
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "stopped"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "stopped"
 
 
 async def test_a_run_of_another_session_goes_on(running, ada, clock):
@@ -232,7 +232,7 @@ async def test_a_revoked_connection_gets_no_push_though_its_row_is_there_still(r
     """J3: the worker sees the revocation itself; it need not wait for the socket to be closed."""
     world, _, working = running
     await until(lambda: len(world.sockets.events("a1")) == 3)
-    world.storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=int(clock()))
     await asyncio.wait_for(working, 10 * TIME_FACTOR)
     assert [frame["type"] for frame in world.sockets.posted["a1"]] == [
         "user_message",

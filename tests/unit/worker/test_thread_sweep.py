@@ -92,7 +92,7 @@ async def test_expired_and_revoked_connections_are_not_notified(world, ada, cloc
     thread = (await answered(world, ada))["thread_id"]
     world.connect(principal_of("ada", clock, lifetime_s=60), "expired")
     world.connect(replace(ada, session="ended"), "revoked")
-    world.storage.for_user(ada).connections.revoke(session="ended", not_before=int(clock()))
+    world.storage.for_user(ada).revocations.revoke(session="ended", not_before=int(clock()))
     clock.advance(60 + LIMITS.token_grace_s + 1)
     world.say(ada, "a1", "delete_thread", thread_id=thread)
     assert [name for name, frames in said(world) if "thread_deleted" in {frame["type"] for frame in frames}] == []
@@ -104,7 +104,7 @@ async def test_the_command_sent_again_gets_its_reply_again_and_another_one_does_
     deletion = world.say(ada, "a1", "delete_thread", thread_id=thread)
     assert world.say(ada, "a1", "delete_thread", thread_id=thread) == deletion
     with pytest.raises(NotFound):
-        world.storage.for_user(ada).erasure(thread, by="another").require()
+        world.storage.for_user(ada).thread_deletion(thread, by="another").require()
 
 
 async def test_another_user_s_thread_is_not_found(world, ada, bob):
@@ -119,7 +119,7 @@ async def test_another_user_s_thread_is_not_found(world, ada, bob):
 
 async def test_a_socket_whose_token_was_revoked_deletes_nothing(world, ada, clock):
     thread = (await answered(world, ada))["thread_id"]
-    world.storage.for_user(ada).connections.revoke(session="", not_before=int(clock()))
+    world.storage.for_user(ada).revocations.revoke(session="", not_before=int(clock()))
     with pytest.raises(Disconnect):
         world.say(ada, "a1", "delete_thread", thread_id=thread)
     assert len(world.storage.for_user(ada).threads.page(limit=10)[0]) == 1
@@ -134,12 +134,12 @@ async def test_a_running_run_ends_silently_and_the_sweep_follows(world, ada):
     world.say(ada, "a1", "delete_thread", thread_id=accepted["thread_id"])
     await asyncio.wait_for(working, 10 * TIME_FACTOR)
     user = world.storage.for_user(ada)
-    assert user.run(accepted["run_id"]).state == "stopped"
+    assert user.runs.get(accepted["run_id"]).state == "stopped"
     assert user.log(accepted["thread_id"]).meta().lease_owner == ""
     assert len(world.sockets.events("a1")) == 3
     await world.work()
     assert rows(SECRET) == []
-    assert user.connections.live().running == []
+    assert user.connections.activity().running == []
 
 
 async def test_queued_runs_end_silently(world, ada):
@@ -149,7 +149,7 @@ async def test_queued_runs_end_silently(world, ada):
     before = len(world.sockets.events("a1"))
     world.say(ada, "a1", "delete_thread", thread_id=first["thread_id"])
     await world.work()
-    assert world.storage.for_user(ada).run(waiting["run_id"]).state == "stopped"
+    assert world.storage.for_user(ada).runs.get(waiting["run_id"]).state == "stopped"
     assert len(world.agent.turns) == 1
     await world.work()
     assert rows(SECRET) == []
@@ -164,7 +164,7 @@ async def test_a_message_that_slips_in_behind_the_sweep_stays_unsaid(world, ada)
     world.say(ada, "a1", "delete_thread", thread_id=first["thread_id"])
     await world.work()
     await world.work(record)
-    assert world.storage.for_user(ada).run(late["run_id"]).state == "stopped"
+    assert world.storage.for_user(ada).runs.get(late["run_id"]).state == "stopped"
     assert rows(SECRET) == []
     assert world.storage.for_user(ada).log(first["thread_id"]).meta().lease_owner == ""
 
@@ -295,7 +295,7 @@ async def test_a_question_that_never_came_into_the_queue_goes_too(world, ada):
     await world.work()
     assert rows(SECRET) == []
     user = world.storage.for_user(ada)
-    assert [user.run(accepted["run_id"]).state for accepted in (unsent, long)] == ["stopped", "stopped"]
+    assert [user.runs.get(accepted["run_id"]).state for accepted in (unsent, long)] == ["stopped", "stopped"]
 
 
 async def test_the_parts_of_a_question_go_too(world, ada):
@@ -316,7 +316,7 @@ async def test_a_message_of_another_thread_stays(world, ada):
     world.say(ada, "a1", "delete_thread", thread_id=gone["thread_id"])
     await world.work()
     user = world.storage.for_user(ada)
-    assert user.run(kept["run_id"]).content == f"remember: {SECRET}"
+    assert user.runs.get(kept["run_id"]).content == f"remember: {SECRET}"
     assert [line.role for line in user.log(kept["thread_id"]).messages(up_to=99, limit=9)] == ["user", "assistant"]
 
 
@@ -328,13 +328,13 @@ async def test_a_redriven_run_ends_with_its_thread(world, ada, clock, begun):
     user = world.storage.for_user(ada)
     fail(user, failed)
     redriven = RunRecord(replace(record.request, retry=True), "receipt")
-    again = user.retry(user.run(failed["run_id"]))
+    again = user.runs.retry(user.runs.get(failed["run_id"]))
     if begun:
         start(user, again, Lease("dead", again.run_id, 1), seq=3)
     world.say(ada, "a1", "delete_thread", thread_id=failed["thread_id"])
     await world.work(redriven)
-    assert user.run(again.run_id).state == "stopped"
-    assert user.connections.live().running == []
+    assert user.runs.get(again.run_id).state == "stopped"
+    assert user.connections.activity().running == []
     clock.advance(LIMITS.lease_s + 1)
     await world.work()
     assert rows(SECRET) == []
@@ -348,7 +348,7 @@ def start(user, run, lease, *, seq):
 
 
 def fail(user, accepted):
-    run, lease = user.run(accepted["run_id"]), Lease("w0", accepted["run_id"], 1)
+    run, lease = user.runs.get(accepted["run_id"]), Lease("w0", accepted["run_id"], 1)
     start(user, run, lease, seq=1)
     ending = LogEvent(2, "end", run.run_id, 1, b"{}")
     user.log(run.thread_id).finish(lease, lambda _seq: [ending], seq=2, outcome="error", answer=None)
@@ -358,11 +358,11 @@ async def test_a_deletion_is_the_first_one_s(world, ada):
     """A second one changes nothing: the first command, sent again, must still find its own."""
     thread = (await answered(world, ada))["thread_id"]
     user = world.storage.for_user(ada)
-    user.erasure(thread, by="first").hide()
-    user.erasure(thread, by="second").hide()
-    user.erasure(thread, by="first").require()
+    user.thread_deletion(thread, by="first").hide()
+    user.thread_deletion(thread, by="second").hide()
+    user.thread_deletion(thread, by="first").require()
     with pytest.raises(NotFound):
-        user.erasure(thread, by="second").require()
+        user.thread_deletion(thread, by="second").require()
 
 
 async def test_a_sweep_that_lost_its_lease_leaves_the_head_to_who_has_it(world, ada, clock):
@@ -372,9 +372,9 @@ async def test_a_sweep_that_lost_its_lease_leaves_the_head_to_who_has_it(world, 
     user.log(thread).take_lease(mine)
     clock.advance(LIMITS.lease_s + 1)
     user.log(thread).take_lease(other)
-    user.erasure(thread).finish(mine)
+    user.thread_deletion(thread).finish(mine)
     assert user.log(thread).meta().lease_owner == "w2"
-    user.erasure(thread).finish(other)
+    user.thread_deletion(thread).finish(other)
     assert user.log(thread).meta().lease_owner == ""
 
 
@@ -386,4 +386,4 @@ async def test_a_record_of_a_run_in_a_swept_thread_is_acknowledged(world, ada):
     before = len(world.sockets.events("a1"))
     await world.work(RunRecord(RunRequest(ada.user, accepted["thread_id"], accepted["run_id"]), "receipt"))
     assert len(world.sockets.events("a1")) == before
-    assert world.storage.for_user(ada).run(accepted["run_id"]).state == "completed"
+    assert world.storage.for_user(ada).runs.get(accepted["run_id"]).state == "completed"

@@ -17,11 +17,14 @@ class SettingsError(AgentSocketError):
     """The environment is missing something or contradicts itself; the message names the variable."""
 
 
+COMMAND_ID = "command_id"  # as an error's field: the id that the client gave its command
+
+
 class CommandError(AgentSocketError):
     """Something the client may know, and how it should react.
 
-    `temporary` says that the same command may succeed later; `field` is a path such as `payload.content`;
-    `retry_after_ms` is a wait in milliseconds.
+    `temporary` says that the same command may succeed later; `field` names the command's field that is wrong, such as
+    `content`, or COMMAND_ID: where it is in a frame or request is the channel's to say. `retry_after_ms` is a wait.
     """
 
     code = "internal"

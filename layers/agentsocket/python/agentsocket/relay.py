@@ -19,7 +19,7 @@ from agentsocket.auth.handshake import Verify
 from agentsocket.commands import registry
 from agentsocket.commands.request import CommandContext
 from agentsocket.control import deadlines
-from agentsocket.errors import BadRequest
+from agentsocket.errors import BadRequest, CommandError
 from agentsocket.inputs import Check, Deletion, RunRecord, RunRequest, SocketRequest
 from agentsocket.protocol import frames, messages
 from agentsocket.protocol.frames import Reply
@@ -65,9 +65,6 @@ def receive(
     parsed = frames.parse(request.body, limits=storage.limits)
     store = storage.for_user(request.principal)
     store.connections.require_authorized(request.connection_id)
-    if isinstance(parsed.payload, messages.SendMessage):
-        yield start_run(parsed.payload, request, store=store, run_queue=run_queue, agents=agents)
-        return
     context = CommandContext(
         principal=request.principal,
         connection_id=request.connection_id,
@@ -79,7 +76,14 @@ def receive(
         verify=verify,
         limits=storage.limits,
     )
-    yield from registry.reply(parsed.payload, context)
+    try:
+        if isinstance(parsed.payload, messages.SendMessage):
+            yield start_run(parsed.payload, request, store=store, run_queue=run_queue, agents=agents)
+        else:
+            yield from registry.reply(parsed.payload, context)
+    except CommandError as error:
+        frames.in_frame(error)
+        raise
 
 
 def start_run(
@@ -98,7 +102,7 @@ def start_run(
 
     if command.agent is not UNSET and command.agent not in agents:
         allowed = ", ".join(sorted(agents))
-        raise BadRequest(f"unknown agent `{wording.quoted(command.agent)}`; allowed: {allowed}", field="payload.agent")
+        raise BadRequest(f"unknown agent `{wording.quoted(command.agent)}`; allowed: {allowed}", field="agent")
     accepted = accept.accept(command, connection_id=request.connection_id, store=store)
     if isinstance(accepted, messages.PartAccepted):
         return Reply(accepted)
@@ -168,4 +172,4 @@ async def execute(
 
 def disconnect(request: SocketRequest, *, storage: Storage) -> None:
     """$disconnect: delete the connection's row. Best effort; 410 on the next push and TTL are the guarantee."""
-    storage.for_user(request.principal).connections.forget(request.connection_id)
+    storage.for_user(request.principal).connections.remove(request.connection_id)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from agentsocket import ids
 from agentsocket.errors import Disconnect
 from agentsocket.protocol import frames
-from agentsocket.storage import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -48,7 +47,7 @@ class ManagementApi:
 
 def disconnect(management_api: ManagementApi, connection_id: str, why: Disconnect, *, now: float) -> Delivery:
     """Say why, then close the socket; `now` is in seconds. `throttled` means: it may be open still."""
-    farewell = frames.frame(frames.farewell(why), frame_id=keys.ulid(now, os.urandom(10)), now=now)
+    farewell = frames.frame(frames.farewell(why), frame_id=ids.new(now), now=now)
     said = management_api.post(connection_id, farewell.encode())
     return management_api.close(connection_id) if said == "delivered" else said
 

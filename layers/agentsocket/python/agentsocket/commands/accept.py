@@ -12,7 +12,8 @@ from agentsocket.protocol import messages
 from agentsocket.storage.multipart import NewMessage, Part
 
 if TYPE_CHECKING:
-    from agentsocket.storage.user import Accepted, UserStorage
+    from agentsocket.storage.runs import Accepted
+    from agentsocket.storage.user import UserStorage
 
 
 def accept(
@@ -28,7 +29,7 @@ def accept(
         store.threads.get(message.thread_id)
     arrival = store.uploads.add(part)
     if arrival.run is not None:
-        return store.again(arrival.run)
+        return store.runs.duplicate(arrival.run)
     if arrival.message is None:
         missing = list(arrival.missing)
         return messages.PartAccepted(message_id=message.message_id, part=part.number, parts=part.parts, missing=missing)
@@ -54,16 +55,16 @@ def _message(command: messages.SendMessage, connection_id: str) -> NewMessage:
 
 def _admitted(message: NewMessage, store: UserStorage, *, cost: int) -> Accepted:
     """The run of a whole message, within the user's quotas. A message accepted before is found, and counts no run."""
-    run_id = store.run_id(message.message_id)
+    run_id = store.runs.id_of(message.message_id)
     try:
         store.quotas.admit(run_id, cost)
     except (Busy, RateLimited):
-        if store.run(run_id) is None:
+        if store.runs.get(run_id) is None:
             raise
         store.quotas.spend(cost)
-        return store.accept(message)
+        return store.runs.accept(message)
     try:
-        accepted = store.accept(message)
+        accepted = store.runs.accept(message)
     except AgentSocketError as error:
         store.quotas.take_back(run_id, waits=isinstance(error, IdempotencyConflict))
         raise
@@ -78,8 +79,8 @@ def _part(command: messages.SendMessage, message: NewMessage) -> Part | None:
     if number is UNSET and parts is UNSET:
         return None
     if number is UNSET or parts is UNSET:
-        missing = "payload.part" if number is UNSET else "payload.parts"
+        missing = "part" if number is UNSET else "parts"
         raise BadRequest("part and parts must be given together", field=missing)
     if number > parts:
-        raise BadRequest(f"part is {number}, beyond parts, which is {parts}; parts count from 1", field="payload.part")
+        raise BadRequest(f"part is {number}, beyond parts, which is {parts}; parts count from 1", field="part")
     return Part(message, number, parts)

@@ -14,9 +14,9 @@ from agentsocket.commands.request import CommandContext
 from agentsocket.errors import BadRequest, Disconnect, Forbidden, NotFound, TokenRejected, Unauthorized
 from agentsocket.principal import Principal
 from agentsocket.protocol import messages
-from agentsocket.protocol.frames import Reply, failure
+from agentsocket.protocol.frames import Reply, failure, in_frame
 
-_TOKEN = "payload.token"  # noqa: S105 (a field's name)
+_TOKEN = "token"  # noqa: S105 (a field's name)
 _LISTED_BYTES = 200
 
 
@@ -43,7 +43,7 @@ def _make_room(connection_id: str, request: CommandContext) -> None:
     """End a connection beyond the limit. One that cannot be closed now keeps its row: the next hello tries again."""
     reason, now = Disconnect("connection_limit"), request.store.now()
     if disconnect(request.management_api, connection_id, reason, now=now) != "throttled":
-        request.store.connections.forget(connection_id)
+        request.store.connections.remove(connection_id)
 
 
 def _resume_all(points: list[messages.ResumePoint], request: CommandContext) -> Iterator[Reply]:
@@ -59,8 +59,8 @@ def _resume_all(points: list[messages.ResumePoint], request: CommandContext) -> 
                 if isinstance(reply.payload, messages.Batch):
                     room -= sum(len(bytes(event)) for event in reply.payload.events)
         except NotFound as error:
-            error.field = f"payload.resume[{number}].thread_id"
-            yield Reply(failure(error))
+            error.field = f"resume[{number}].thread_id"
+            yield Reply(failure(in_frame(error)))
 
 
 def refresh_token(command: messages.RefreshToken, request: CommandContext) -> Iterator[Reply]:

@@ -27,6 +27,6 @@ def connections(payload: Payload, *, store: UserStorage, management_api: Managem
     """Notify the user's live connections except `but`, as far as they take it within 5 s. Raises Unavailable."""
     frame = frames.frame(payload, frame_id=store.new_id(), now=store.now()).encode()
     until = store.now() + _AT_MOST_S
-    for connection in store.connections.listening():
+    for connection in store.connections.notifiable():
         if connection.connection_id != but and store.now() < until:
             management_api.post(connection.connection_id, frame)

@@ -134,7 +134,7 @@ def _active_run(
 ) -> messages.ActiveRun | None:
     """The newest attempt of the run that holds the lease, folded up to `top`."""
     run_id = log.meta().lease_run
-    run = store.run(run_id) if run_id else None
+    run = store.runs.get(run_id) if run_id else None
     if run is None or run.terminal or not run.first_seq:
         return None
     events, more = log.events(after=run.first_seq - 1, up_to=top, limit=limits.replay_max_events)

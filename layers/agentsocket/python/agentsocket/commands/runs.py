@@ -18,8 +18,8 @@ def stop_agent(command: messages.StopAgent, request: CommandContext) -> Iterator
     Raises BadRequest, NotFound, NotStoppable, or Disconnect.
     """
     if (command.run_id is UNSET) == (command.message_id is UNSET):
-        raise BadRequest("give exactly one of run_id and message_id", field="payload.run_id")
+        raise BadRequest("give exactly one of run_id and message_id", field="run_id")
     known = command.run_id is not UNSET
-    run_id = command.run_id if command.run_id is not UNSET else request.store.run_id(str(command.message_id))
-    request.store.stop(run_id, connection_id=request.connection_id, known=known)
+    run_id = command.run_id if command.run_id is not UNSET else request.store.runs.id_of(str(command.message_id))
+    request.store.runs.stop(run_id, connection_id=request.connection_id, known=known)
     yield Reply(messages.StopAccepted(run_id=run_id))

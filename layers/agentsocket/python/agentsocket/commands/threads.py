@@ -40,7 +40,7 @@ def rename_thread(command: messages.RenameThread, request: CommandContext) -> It
 def delete_thread(command: messages.DeleteThread, request: CommandContext) -> Iterator[Reply]:
     """Hide a thread at once and have its rows swept. Queued first: what is hidden will be swept, even after a crash."""
     request.admit()
-    deletion = request.store.erasure(command.thread_id, by=request.command_id)
+    deletion = request.store.thread_deletion(command.thread_id, by=request.command_id)
     deletion.require()
     request.run_queue.delete(Deletion(request.principal.user, command.thread_id, request.command_id))
     deletion.hide()
@@ -53,14 +53,10 @@ def list_threads(command: messages.ListThreads, request: CommandContext) -> Iter
     """A page of the user's threads, as many as fit a frame. Raises BadRequest for an invalid cursor."""
     request.admit()
     limit = min(command.limit, request.limits.max_page)
-    try:
-        found, cursor = request.store.threads.page(limit=limit, before=command.cursor)
-    except BadRequest as error:
-        error.field = f"payload.{error.field}"
-        raise
+    found, cursor = request.store.threads.page(limit=limit, before=command.cursor)
     fitted = frames.fitting([_info(thread) for thread in found], frames.room(request.limits))
     if len(fitted) < len(found):
-        cursor = found[len(fitted) - 1].mark
+        cursor = found[len(fitted) - 1].cursor
     yield Reply(messages.ThreadList(threads=fitted, cursor=cursor or UNSET))
 
 
@@ -116,7 +112,7 @@ def _before(cursor: str) -> int:
     if not cursor:
         return keys.LAST_SEQ
     if not (cursor.isascii() and cursor.isdigit() and 0 < int(cursor) <= keys.LAST_SEQ):
-        raise BadRequest("invalid cursor: pass the cursor of the previous page unchanged", field="payload.cursor")
+        raise BadRequest("invalid cursor: pass the cursor of the previous page unchanged", field="cursor")
     return int(cursor) - 1
 
 

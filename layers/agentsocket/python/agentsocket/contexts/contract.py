@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from agentsocket import wording
 from agentsocket.contexts.merge_patch import merge
 from agentsocket.errors import BadRequest, NotFound, TooLarge, VersionConflict
 from agentsocket.limits import Limits
@@ -113,25 +114,23 @@ def change(
 def require_name(name: str) -> None:
     """Raises BadRequest for a name that may not stand in a key."""
     if not _NAME.fullmatch(name):
-        raise BadRequest(
-            "a context's name is 1 to 64 letters, digits, dots, hyphens and underscores", field="payload.name"
-        )
+        raise BadRequest("name must be 1 to 64 characters of A-Z a-z 0-9 _ . -", field="name")
 
 
 def prepared(name: str, value: Any, lifetime_s: int | None, *, limits: Limits) -> str:
     """What is to be saved, as JSON. Raises BadRequest for a name, value or lifetime that is none, TooLarge."""
     require_name(name)
     if lifetime_s is not None and lifetime_s <= 0:
-        raise BadRequest("a context lives for a second at least", field="payload.lifetime_s")
+        raise BadRequest(f"lifetime_s is {lifetime_s:,}; it must be at least 1", field="lifetime_s")
     if not isinstance(value, dict):
-        raise BadRequest("a context is a JSON object", field="payload.value")
+        raise BadRequest("value must be a JSON object", field="value")
     try:
         text = _JSON.encode(value)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError):
-        raise BadRequest("a context must be JSON", field="payload.value") from None
+        raise BadRequest("value must consist of JSON values only", field="value") from None
     if size > limits.max_remembered_bytes:
-        raise TooLarge(f"a context may have {limits.max_remembered_bytes} bytes as JSON", field="payload.value")
+        raise TooLarge(wording.too_large("context", size, limits.max_remembered_bytes), field="value")
     return text
 
 
@@ -146,15 +145,18 @@ def new_write_id() -> str:
 
 
 def conflict() -> VersionConflict:
-    return VersionConflict("the context has been changed meanwhile: load it again", field="payload.version")
+    return VersionConflict("the context was changed by another request; load it again and retry", field="version")
 
 
 def full(limits: Limits) -> BadRequest:
-    return BadRequest(f"at most {limits.max_remembered} contexts are remembered", field="payload.name")
+    most = limits.max_remembered
+    return BadRequest(
+        f"{most:,} contexts are already stored; the limit is {most:,}: use an existing name", field="name"
+    )
 
 
 def no_thread() -> NotFound:
-    return NotFound("no such thread", field="payload.thread_id")
+    return NotFound("no such thread", field="thread_id")
 
 
 class StoredContext(Struct, frozen=True):

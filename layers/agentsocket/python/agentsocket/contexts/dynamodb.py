@@ -138,7 +138,7 @@ class Rows:
                     return
             else:
                 return
-        raise Unavailable("too many contexts begin at once: try again")
+        raise Unavailable("concurrent requests created other contexts; retry")
 
     def _stands(self, row: Item) -> bool:
         """After a refusal: whether the row is there after all. False: it may be tried again; else raises why not."""

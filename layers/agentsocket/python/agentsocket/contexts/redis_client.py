@@ -121,7 +121,7 @@ class RedisServer:
         except (RedisError, RedisClusterException, OSError) as error:
             # Not its text, which may hold what was sent.
             _logger.warning("redis_unavailable", extra={"error": type(error).__name__})
-            raise Unavailable("the store of contexts does not answer") from error
+            raise Unavailable("the context store did not answer; retry") from error
 
     def _connected(self) -> Client:
         with self._lock:

@@ -6,9 +6,7 @@ row counts the looks, and a check that is behind the row is dropped, so that two
 
 from __future__ import annotations
 
-import os
-
-from agentsocket import principal
+from agentsocket import ids, principal
 from agentsocket.aws.control_queue import ControlQueue
 from agentsocket.aws.management_api import ManagementApi, disconnect
 from agentsocket.control import deadlines
@@ -18,7 +16,6 @@ from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.protocol import frames
 from agentsocket.protocol import messages as protocol
-from agentsocket.storage import keys
 from agentsocket.storage.rows import Connection
 from agentsocket.storage.table import Clock
 from agentsocket.storage.user import Storage, UserStorage
@@ -52,7 +49,7 @@ class ConnectionChecks:
     def _check(self, order: Check) -> None:
         who = principal.of_queued(order.user)
         user = self._storage.for_user(who)
-        live = user.connections.live()
+        live = user.connections.activity()
         for connection in live.connections:
             if connection.connection_id == order.connection_id and order.number >= connection.checks:
                 self._settle(who, user, connection, is_revoked=live.revoked(connection))
@@ -61,8 +58,8 @@ class ConnectionChecks:
         who = principal.of_revocation(order.issuer, order.subject)
         user = self._storage.for_user(who)
         # Written before the sockets are read: one that is being opened reads it after it has written its row.
-        user.connections.revoke(session=order.session, not_before=order.not_before)
-        live = user.connections.live()
+        user.revocations.revoke(session=order.session, not_before=order.not_before)
+        live = user.connections.activity()
         failed: Unavailable | None = None
         for connection in live.connections:
             if live.revoked(connection):
@@ -94,11 +91,11 @@ class ConnectionChecks:
         if delivery == "throttled" or (delivery == "gone" and being_opened):
             # Nothing reaches a socket before its $connect has returned; forgotten now, it would stay open unwatched.
             return self._now() + self._limits.recheck_s
-        user.connections.forget(connection.connection_id)
+        user.connections.remove(connection.connection_id)
         return None
 
     def _notify(self, connection: Connection) -> None:
         now = self._now()
         notice = protocol.TokenExpiring(expires_at=connection.token_exp)
-        frame = frames.frame(notice, frame_id=keys.ulid(now, os.urandom(10)), now=now)
+        frame = frames.frame(notice, frame_id=ids.new(now), now=now)
         self._management_api.post(connection.connection_id, frame.encode())

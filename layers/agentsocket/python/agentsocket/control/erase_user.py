@@ -53,7 +53,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         who = principal.of_revocation(issuer, subject)
         user, contexts = self.storage.for_user(who), self.contexts.for_user(who)
         self.say(f"user {who.user}")
-        if not user.leaving.is_known():
+        if not user.erasure.is_known():
             contexts.forget_all()  # Redis may remember whom the table has long forgotten
             raise Unknown(f"nothing is kept of the user with issuer {issuer!r} and subject {subject!r}")
         self._refuse(user, issuer, subject)
@@ -62,9 +62,9 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         self.sleep(self.wait_s)
         for _ in range(_PASSES):
             self._remove(user, contexts, live=True)
-            left = user.leaving.left()
+            left = user.erasure.remaining()
             if not left:
-                self.say(f"checked: nothing of the user is left but {_listed(user.leaving.staying())}")
+                self.say(f"checked: nothing of the user is left but {_listed(user.erasure.retained())}")
                 return True
         self.say(f"still being written: {_listed(left)}")
         return False
@@ -73,28 +73,28 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         """Every token of the user is dead. Clocks differ: also those that are issued in the next seconds."""
         leeway_s = self.storage.limits.token_leeway_s
         not_before = int(user.now()) + leeway_s
-        user.leaving.refuse(not_before=not_before)
+        user.erasure.revoke_tokens(not_before=not_before)
         if self.control_queue:
             self.control_queue.revoke(issuer, subject, not_before=not_before)
         self.say(f"tokens issued within {leeway_s} s from now, or before, are refused")
 
     def _remove(self, user: UserStorage, contexts: UserContexts, *, live: bool) -> None:
-        threads = user.leaving.threads()
+        threads = user.erasure.threads()
         standing = [thread_id for thread_id, deleted in threads.items() if not deleted]
         for thread_id in standing:
-            user.erasure(thread_id, by=_BY).hide()
+            user.thread_deletion(thread_id, by=_BY).hide()
         if standing:
             self.say(f"{len(standing)} threads hidden")
         contexts.forget_all()  # before the sweep: what Redis has of a thread is found by the thread's rows
-        full = [thread_id for thread_id in threads if not user.leaving.is_empty(thread_id)]
+        full = [thread_id for thread_id in threads if not user.erasure.is_swept(thread_id)]
         for number, thread_id in enumerate(full, start=1):
             self._sweep(user, thread_id)
             self.say(f"thread {thread_id} swept ({number} of {len(full)})")
-        self.say(f"contexts and {user.leaving.remove(live=live)} other rows removed")
+        self.say(f"contexts and {user.erasure.remove_rows(live=live)} other rows removed")
 
     def _sweep(self, user: UserStorage, thread_id: str) -> None:
         """Under the thread's lease, so that no run writes meanwhile: one that is under way ends first."""
-        erasure, log = user.erasure(thread_id, by=_BY), user.log(thread_id)
+        erasure, log = user.thread_deletion(thread_id, by=_BY), user.log(thread_id)
         waited = False
         while True:
             lease = Lease(owner=user.new_id(), run_id=_NO_RUN, attempt=1)

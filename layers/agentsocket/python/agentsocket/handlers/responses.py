@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from agentsocket import ids
 from agentsocket.errors import CommandError, Disconnect, Internal, Unavailable
 from agentsocket.inputs import SocketRequest
 from agentsocket.protocol import frames
 from agentsocket.protocol.frames import Reply
-from agentsocket.storage import keys
 
 if TYPE_CHECKING:
     from agentsocket.aws.management_api import ManagementApi
@@ -63,7 +62,7 @@ def _encode(reply: Reply, request: SocketRequest, now: Clock) -> bytes:
     moment = now()
     return frames.frame(
         reply.payload,
-        frame_id=keys.ulid(moment, os.urandom(10)),
+        frame_id=ids.new(moment),
         now=moment,
         reply_to=frames.command_id(request.body),
         thread_id=reply.thread_id,

@@ -18,6 +18,7 @@ from agentsocket.auth.handshake import Verify
 from agentsocket.commands import health, registry
 from agentsocket.commands.request import CommandContext
 from agentsocket.errors import (
+    COMMAND_ID,
     BadRequest,
     CommandError,
     Internal,
@@ -86,14 +87,20 @@ class Api:
             found = health.check({"table": self._storage.reachable, "contexts": self._contexts.state}, now=self._now)
             return HttpAnswer(503 if found.status == "down" else 200, found)
         asked = self._asked(request)
-        [reply] = registry.reply(self._command(route, request), asked)
+        command = self._command(route, request)
+        try:
+            [reply] = registry.reply(command, asked)
+        except CommandError as error:
+            if error.field == COMMAND_ID:
+                error.field = IDEMPOTENCY_KEY
+            raise
         return HttpAnswer(route.status, reply.payload)
 
     def _asked(self, request: HttpRequest) -> CommandContext:
         """Who asks, with a token that is in force: one read."""
         who = self._verify(_bearer(request))
         store = self._storage.for_user(who)
-        store.connections.require_token()
+        store.revocations.require_token()
         return CommandContext(
             principal=who,
             connection_id="",
@@ -153,9 +160,6 @@ def refusal(error: NoToken | TokenRejected | CommandError) -> HttpAnswer:
     headers = {}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))  # RFC 9110, section 10.2.3: seconds
-    if error.field is not None:
-        # What a frame has around a command's fields, and where its id travels.
-        error.field = IDEMPOTENCY_KEY if error.field == "id" else error.field.removeprefix("payload.")
     return HttpAnswer(_STATUS[error.code], Failure(error=frames.failure(error)), headers)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from agentsocket import wording
-from agentsocket.errors import BadRequest, CommandError, Disconnect, TooLarge, UnknownType
+from agentsocket.errors import COMMAND_ID, BadRequest, CommandError, Disconnect, TooLarge, UnknownType
 from agentsocket.limits import Limits
 from agentsocket.protocol import messages as protocol
 from agentsocket.protocol import strict_json
@@ -21,7 +21,7 @@ from agentsocket.protocol.messages import Payload
 Item = TypeVar("Item", bound=Struct)
 _TYPE_OF: dict[type[Payload], str] = {shape: name for name, shape in (protocol.EVENTS | protocol.CONTROL).items()}
 _ENVELOPE_BYTES = 512  # what a frame is around a list
-_MAX_FIELD = 128  # characters: a client's own names may be as long as a frame
+_MAX_FIELD = 120  # characters: a client's own names may be as long as a frame
 _MAX_TOP_FIELD = 64
 _ENVELOPE = frozenset({"type", "payload", "id"})
 
@@ -83,6 +83,13 @@ def failure(error: CommandError) -> protocol.ErrorNotice:
     )
 
 
+def in_frame(error: CommandError) -> CommandError:
+    """The error of a command that was parsed, its field named as the frame has it: `payload.thread_id`, or `id`."""
+    if error.field is not None:
+        error.field = "id" if error.field == COMMAND_ID else f"payload.{error.field}"
+    return error
+
+
 def farewell(error: Disconnect) -> protocol.DisconnectNotice:
     """What a client is told before its connection is closed."""
     return protocol.DisconnectNotice(code=error.code, reason=error.reason, reconnect=error.reconnect)
@@ -116,7 +123,12 @@ def parse(text: str, *, limits: Limits) -> Command:
         raise UnknownType(_unknown_command(kind), field="type")
     if "payload" not in envelope:
         raise BadRequest("payload is missing", field="payload")
-    return Command(kind, checked(envelope["payload"], protocol.COMMANDS[kind], limits=limits), envelope.get("id"))
+    try:
+        payload = checked(envelope["payload"], protocol.COMMANDS[kind], limits=limits)
+    except CommandError as error:
+        error.field = f"payload.{error.field}" if error.field else "payload"
+        raise
+    return Command(kind, payload, envelope.get("id"))
 
 
 def checked(
@@ -198,8 +210,7 @@ def _violation(value: Any, shape: type[Payload], *, strict: bool, elsewhere: Col
     from agentsocket.protocol import violations
 
     found = violations.Violations(strict=strict, elsewhere=elsewhere).of(value, shape)
-    path = f"payload.{found.field}" if found.field else "payload"
-    return BadRequest(found.text, field=path[:_MAX_FIELD])
+    return BadRequest(found.text, field=found.field[:_MAX_FIELD] or None)
 
 
 def _check_sizes(payload: Payload, limits: Limits) -> None:
@@ -213,7 +224,7 @@ def _check_sizes(payload: Payload, limits: Limits) -> None:
         given = getattr(payload, name, None)
         size = len(msgspec.json.encode(given)) if given else 0
         if size > most:
-            raise TooLarge(wording.too_large(name, size, most), field=f"payload.{name}")
+            raise TooLarge(wording.too_large(name, size, most), field=name)
 
 
 def room(limits: Limits) -> int:

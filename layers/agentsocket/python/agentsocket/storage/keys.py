@@ -1,7 +1,8 @@
-"""Every key of the table, and the ids in them (data-model.md, Rows).
+"""Every key of the table and of Redis (data-model.md, Rows). The ids in them: `ids.py`.
 
-One user's keys are `USER#<u>` or begin with `USER#<u>#`, and nobody else's do: an IAM `dynamodb:LeadingKeys` condition
-can enforce outside what `user.py` enforces inside. Ids are checked before a key is built from them.
+One user's keys are `USER#<user_id>` or begin with `USER#<user_id>#`, and nobody else's do: an IAM condition
+`dynamodb:LeadingKeys` can enforce outside what `user.py` enforces inside. Ids are checked before a key is built from
+them.
 """
 
 from __future__ import annotations
@@ -31,40 +32,19 @@ LAST_SEQ: int = 10**_SEQ_DIGITS - 1
 NOBODY = "0" * 32  # of no user: an id has no zeros
 NOTHING: Key = {"PK": f"USER#{NOBODY}", "SK": "NOTHING"}  # where a health check looks, never written
 _NAME = re.compile(r"[A-Za-z0-9_.=-]{1,128}")  # "=": API Gateway's connection ids end in it
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def ulid(now: float, randomness: bytes) -> str:
-    """A ULID: 48 bits of `now` (seconds; kept as milliseconds), 80 bits of `randomness` (10 bytes)."""
-    return _crockford((int(now * 1000) << 80) | int.from_bytes(randomness[:10], "big"))
+def user(user_id: str) -> str:
+    return f"USER#{_checked(user_id)}"
 
 
-def retry_id(user: str, run: str) -> str:
-    """The run that a redriven record of `run` starts. A message_id has no dot: this is no message's run."""
-    return run_id(user, f"{run}.retry")
+def connection(user_id: str, connection_id: str) -> Key:
+    return _key(user(user_id), CONNECTION + _checked(connection_id))
 
 
-def thread_id(user: str, command_id: str) -> str:
-    """The thread that a command makes: derived, so that the command can be repeated. Has a ULID's form."""
-    return _derived(f"{user}\x00thread\x00{command_id}")
-
-
-def run_id(user: str, message_id: str) -> str:
-    """The run of a message: derived, so that the run's row is the idempotency record. Has a ULID's form."""
-    return _derived(f"{user}\x00{message_id}")
-
-
-def user(u: str) -> str:
-    return f"USER#{_checked(u)}"
-
-
-def connection(u: str, connection_id: str) -> Key:
-    return _key(user(u), CONNECTION + _checked(connection_id))
-
-
-def revoked(u: str, session: str = "") -> Key:
+def revoked(user_id: str, session: str = "") -> Key:
     """The row that says which tokens are dead: of a session, or all of the user's."""
-    return _key(user(u), REVOKED + (f"SID#{session_hash(session)}" if session else "ALL"))
+    return _key(user(user_id), REVOKED + (f"SID#{session_hash(session)}" if session else "ALL"))
 
 
 def session_hash(session: str) -> str:
@@ -72,38 +52,38 @@ def session_hash(session: str) -> str:
     return hashlib.sha256(session.encode()).hexdigest()[:32]
 
 
-def ticket(u: str, ticket_id: str) -> Key:
-    return _key(user(u), f"TICKET#{_checked(ticket_id)}")
+def ticket(user_id: str, ticket_id: str) -> Key:
+    return _key(user(user_id), f"TICKET#{_checked(ticket_id)}")
 
 
-def quota(u: str) -> Key:
-    return _key(user(u), "QUOTA")
+def quota(user_id: str) -> Key:
+    return _key(user(user_id), "QUOTA")
 
 
-def run_pointer(u: str, run: str) -> Key:
-    return _key(user(u), RUNNING + _checked(run))
+def run_pointer(user_id: str, run_id: str) -> Key:
+    return _key(user(user_id), RUNNING + _checked(run_id))
 
 
-def deleted(u: str, thread_id: str) -> Key:
+def deleted(user_id: str, thread_id: str) -> Key:
     """The row that tells workers at once that a thread is gone."""
-    return _key(user(u), DELETED + _checked(thread_id))
+    return _key(user(user_id), DELETED + _checked(thread_id))
 
 
-def stop(u: str, run: str) -> Key:
-    return _key(user(u), STOP + _checked(run))
+def stop(user_id: str, run_id: str) -> Key:
+    return _key(user(user_id), STOP + _checked(run_id))
 
 
-def run(u: str, run: str) -> Key:
-    return _key(user(u), RUN + _checked(run))
+def run(user_id: str, run_id: str) -> Key:
+    return _key(user(user_id), RUN + _checked(run_id))
 
 
-def thread(u: str, thread_id: str) -> Key:
-    return _key(user(u), THREAD + _checked(thread_id))
+def thread(user_id: str, thread_id: str) -> Key:
+    return _key(user(user_id), THREAD + _checked(thread_id))
 
 
-def log(u: str, thread_id: str) -> str:
+def log(user_id: str, thread_id: str) -> str:
     """The partition of one thread: its log, transcript and long contents."""
-    return f"{user(u)}#THREAD#{_checked(thread_id)}"
+    return f"{user(user_id)}#THREAD#{_checked(thread_id)}"
 
 
 def meta(partition: str) -> Key:
@@ -153,12 +133,12 @@ def context_count(partition: str) -> Key:
     return _key(partition, "CONTEXTS")
 
 
-def redis_user(deployment: str, u: str) -> str:
+def redis_user(deployment: str, user_id: str) -> str:
     """What begins the names of all Redis keys of a user; `deployment` is a table's name.
 
     The braces are Redis Cluster's hash tag: all keys of a user lie in one slot, so that a script may touch several.
     """
-    return f"{deployment}:{{{_checked(u)}}}"
+    return f"{deployment}:{{{_checked(user_id)}}}"
 
 
 def redis_thread(scope: str, thread_id: str) -> str:
@@ -185,13 +165,13 @@ def redis_gone(scope: str) -> str:
     return f"{scope}:gone"
 
 
-def uploads(u: str) -> Key:
+def uploads(user_id: str) -> Key:
     """The row that knows which messages arrive in parts just now."""
-    return _key(user(u), "UPLOADS")
+    return _key(user(user_id), "UPLOADS")
 
 
-def part(u: str, message_id: str, number: int) -> Key:
-    return _key(user(u), f"PART#{_checked(message_id)}#{number:02}")
+def part(user_id: str, message_id: str, number: int) -> Key:
+    return _key(user(user_id), f"PART#{_checked(message_id)}#{number:02}")
 
 
 def _key(partition: str, sort: str) -> Key:
@@ -200,13 +180,5 @@ def _key(partition: str, sort: str) -> Key:
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("an id with characters that may not stand in a key")
+        raise ValueError("an id must be 1 to 128 characters of A-Z a-z 0-9 _ . = -")
     return name
-
-
-def _derived(text: str) -> str:
-    return _crockford(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
-
-
-def _crockford(number: int) -> str:
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))

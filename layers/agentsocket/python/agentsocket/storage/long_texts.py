@@ -118,7 +118,7 @@ class Contents:
     def _row(self, key: keys.Key) -> Item:
         row = self._table.get(key)
         if row is None:
-            raise NotFound("no such message", field="payload.message_id")
+            raise NotFound("no such message", field="message_id")
         return row
 
 
@@ -128,4 +128,4 @@ def _measured(text: str) -> Item:
 
 def _require_within(offset: int, whole: Item) -> None:
     if offset > whole["characters"]:
-        raise BadRequest("the text ends before that", field="payload.offset")
+        raise BadRequest(f"offset {offset:,} is beyond the end ({whole['characters']:,} characters)", field="offset")

@@ -8,7 +8,6 @@ dies in between is healed by the client's retry. What is accepted in the end is 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from boto3.dynamodb.conditions import Attr
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsocket import encoded_text
+from agentsocket import encoded_text, ids, wording
 from agentsocket.errors import Busy, ConditionFailed, IdempotencyConflict, TooLarge, Unavailable
 from agentsocket.limits import Limits
 from agentsocket.storage import keys
@@ -78,9 +77,9 @@ class PartResult(Struct, frozen=True):
 class Uploads:
     """One user's messages that arrive in parts."""
 
-    def __init__(self, table: Table, user: str, connections: Connections, *, limits: Limits) -> None:
+    def __init__(self, table: Table, user_id: str, connections: Connections, *, limits: Limits) -> None:
         self._table = table
-        self._user = user
+        self._user_id = user_id
         self._connections = connections
         self._limits = limits
 
@@ -92,7 +91,7 @@ class Uploads:
         """
         size = len(part.message.content.encode())
         if size > self._limits.max_part_bytes:
-            raise TooLarge(f"a part may have {self._limits.max_part_bytes} bytes", field="payload.content")
+            raise TooLarge(wording.too_large("part", size, self._limits.max_part_bytes), field="content")
         for _ in range(_TRIES):
             run, row = self._found(part)
             if run is not None:
@@ -106,7 +105,7 @@ class Uploads:
             if here is not None:
                 missing = tuple(number for number in range(1, part.parts + 1) if str(number) not in here)
                 return PartResult(missing=missing) if missing else self._joined(part, upload)
-        raise Unavailable("this message is being sent more than once just now: send the part again")
+        raise Unavailable("a concurrent request used the same message_id; retry")
 
     def close(self, message_id: str) -> None:
         """The message has been accepted: its place is another's. Best effort; the upload's end is the guarantee.
@@ -115,7 +114,7 @@ class Uploads:
         """
         there = Attr(f"open.{message_id}").exists()
         try:
-            self._table.write(update(keys.uploads(self._user), sets={}, removes=[("open", message_id)], when=there))
+            self._table.write(update(keys.uploads(self._user_id), sets={}, removes=[("open", message_id)], when=there))
         except ConditionFailed:
             return
         except Unavailable:
@@ -125,8 +124,8 @@ class Uploads:
         """The run of a message that these parts made, and what is under way: one read."""
         message = part.message
         wanted = self._connections.admission(message.connection_id)
-        run_id = keys.run_id(self._user, message.message_id)
-        *admission, run, row = self._table.get_many(*wanted, keys.run(self._user, run_id), keys.uploads(self._user))
+        run_key = keys.run(self._user_id, ids.run_id(self._user_id, message.message_id))
+        *admission, run, row = self._table.get_many(*wanted, run_key, keys.uploads(self._user_id))
         self._connections.admit(admission)
         digests = run.get("part_digests", ()) if run else ()
         if run is None or len(digests) != part.parts:  # split otherwise, it is gathered anew, and compared as a whole
@@ -137,7 +136,7 @@ class Uploads:
             message.context,
         )
         if not same or message.thread_id not in (None, found.thread_id):
-            raise _conflict()
+            raise message_id_used()
         return found, row
 
     def _opened(self, part: Part, row: Item | None) -> Item:
@@ -149,11 +148,15 @@ class Uploads:
             open_ = {name: upload for name, upload in under_way.items() if upload["until"] > now}
             if message_id in open_:
                 if open_[message_id]["common"] != part.common:
-                    raise _conflict()
+                    raise message_id_used()
                 return open_[message_id]
             if len(open_) >= self._limits.max_uploads:
                 soonest = min(upload["until"] for upload in open_.values())
-                raise Busy("too many messages arrive in parts", retry_after_ms=(soonest - now) * 1000)
+                wait_ms = (soonest - now) * 1000
+                raise Busy(
+                    f"{len(open_)} messages are already arriving in parts; {wording.retry(wait_ms)}",
+                    retry_after_ms=wait_ms,
+                )
             until = now + self._limits.upload_row_s
             mine = {"id": self._new_id(), "common": part.common, "until": until, "parts": {}}
             try:
@@ -162,10 +165,10 @@ class Uploads:
                 row = failed.row
             else:
                 return mine
-        raise Unavailable("too many messages begin at once: send the part again")
+        raise Unavailable("concurrent requests began other messages; retry")
 
     def _write_opened(self, message_id: str, mine: Item, row: Item | None, *, kept: Mapping[str, Item]) -> None:
-        key, revision, expiry = keys.uploads(self._user), mine["id"], mine["until"]
+        key, revision, expiry = keys.uploads(self._user_id), mine["id"], mine["until"]
         if row is None:
             fresh = {**key, "revision": revision, "open": {message_id: mine}, "expires_at": expiry}
             self._table.write(put(fresh, when=ABSENT))
@@ -176,13 +179,13 @@ class Uploads:
         self._table.write(update(key, sets=sets, removes=ended, when=unchanged))
 
     def _require_room(self, part: Part, size: int, upload: Item) -> None:
-        others = sum(taken for number, taken in upload["parts"].items() if number != str(part.number))
+        others = sum(received for number, received in upload["parts"].items() if number != str(part.number))
         if others + size > self._limits.max_content_bytes:
-            raise self._too_large()
+            raise self._too_large(others + size)
 
     def _keep(self, part: Part, upload: Item) -> None:
         row = {
-            **keys.part(self._user, part.message.message_id, part.number),
+            **keys.part(self._user_id, part.message.message_id, part.number),
             "upload": upload["id"],
             "digest": part.digest,
             "content": part.message.content,
@@ -192,13 +195,13 @@ class Uploads:
             self._table.write(put(row, when=ABSENT | Attr("upload").ne(upload["id"])))
         except ConditionFailed as failed:
             if failed.row is None or failed.row["digest"] != part.digest:
-                raise _conflict() from None
+                raise message_id_used() from None
 
     def _note(self, part: Part, size: int, upload: Item) -> Mapping[str, int] | None:
         """The sizes of the parts that are here, this one among them; None when the upload is over."""
         path = ("open", part.message.message_id)
         going_on = Attr(f"open.{part.message.message_id}.id").eq(upload["id"])
-        noted = update(keys.uploads(self._user), sets={(*path, "parts", str(part.number)): size}, when=going_on)
+        noted = update(keys.uploads(self._user_id), sets={(*path, "parts", str(part.number)): size}, when=going_on)
         try:
             row = self._table.write(noted, returning="ALL_NEW")
         except ConditionFailed:
@@ -209,27 +212,31 @@ class Uploads:
     def _joined(self, part: Part, upload: Item) -> PartResult:
         """The whole message, or what is missing of it when its rows have just expired."""
         message_id, numbers = part.message.message_id, range(1, part.parts + 1)
-        rows = self._table.get_many(*(keys.part(self._user, message_id, number) for number in numbers))
+        rows = self._table.get_many(*(keys.part(self._user_id, message_id, number) for number in numbers))
         found = [row for row in rows if row is not None and row["upload"] == upload["id"]]
         if len(found) < part.parts:
             here = {int(row["SK"].rpartition("#")[2]) for row in found}
             return PartResult(missing=tuple(sorted(set(numbers) - here)))
         content = "".join(row["content"] for row in found)
-        if len(content.encode()) > self._limits.max_content_bytes:
+        size = len(content.encode())
+        if size > self._limits.max_content_bytes:
             self.close(message_id)
-            raise self._too_large()
+            raise self._too_large(size)
         digests = tuple(row["digest"] for row in found)
         return PartResult(message=replace(part.message, content=content, part_digests=digests))
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"a message may have {self._limits.max_content_bytes} bytes", field="payload.content")
+    def _too_large(self, size: int) -> TooLarge:
+        return TooLarge(wording.too_large("message", size, self._limits.max_content_bytes), field="content")
 
     def _new_id(self) -> str:
-        return keys.ulid(self._table.now(), os.urandom(10))
+        return ids.new(self._table.now())
 
 
-def _conflict() -> IdempotencyConflict:
-    return IdempotencyConflict("this message_id was used for another message", field="payload.message_id")
+def message_id_used() -> IdempotencyConflict:
+    """Another message has this message_id."""
+    return IdempotencyConflict(
+        "this message_id was used for a message with other content; use a new message_id", field="message_id"
+    )
 
 
 def _short(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
+from agentsocket import wording
 from agentsocket.errors import Busy, ConditionFailed, RateLimited, TooManyRuns, Unavailable
 from agentsocket.limits import DAY_S, Limits
 from agentsocket.storage import keys
@@ -30,10 +31,10 @@ _IN_FLIGHT_MS = 30_000  # longer than an acceptance takes: its run's row may not
 class Quotas:
     """One user's quotas."""
 
-    def __init__(self, table: Table, user: str, *, limits: Limits) -> None:
+    def __init__(self, table: Table, user_id: str, *, limits: Limits) -> None:
         self._table = table
-        self._user = user
-        self._key = keys.quota(user)
+        self._user_id = user_id
+        self._key = keys.quota(user_id)
         self._limits = limits
 
     # Buckets.
@@ -42,14 +43,14 @@ class Quotas:
         """Take `cost` commands out of the bucket: one write, or two in a burst, or none for 0. Raises RateLimited."""
         if cost:
             limits = self._limits
-            self._take(_COMMANDS, cost * 1000 // limits.commands_per_s, self._command_room(), "commands")
+            self._take(_COMMANDS, cost * 1000 // limits.commands_per_s, self._command_room(), self._command_limit())
 
     def connect(self) -> None:
         """One more socket is opened: one write, or two in a burst. Raises RateLimited."""
         price = 60_000 // self._limits.connects_per_min
-        self._take(_CONNECTS, price, self._limits.connects_per_min * price, "connections")
+        self._take(_CONNECTS, price, self._limits.connects_per_min * price, self._connect_limit())
 
-    def _take(self, bucket: str, price: int, room: int, what: str) -> None:
+    def _take(self, bucket: str, price: int, room: int, limit: str) -> None:
         now = self._now_ms()
         full = Attr(bucket).not_exists() | Attr(bucket).lte(now)
         beginning = {"day": self._day(), "runs": 0}
@@ -57,15 +58,15 @@ class Quotas:
             kept = self._kept() | {bucket: now + price}
             self._table.write(update(self._key, sets=kept, defaults=beginning, when=full))
         except ConditionFailed:
-            self._take_further(bucket, price, now + room - price, what)
+            self._take_further(bucket, price, now + room - price, limit)
 
-    def _take_further(self, bucket: str, price: int, latest: int, what: str) -> None:
+    def _take_further(self, bucket: str, price: int, latest: int, limit: str) -> None:
         """The bucket is not full: what is missing from it adds up, as far as it goes."""
         try:
             further = update(self._key, sets=self._kept(), adds={bucket: price}, when=Attr(bucket).lte(latest))
             self._table.write(further)
         except ConditionFailed as refused:
-            raise _too_many(what, (refused.row or {}).get(bucket, latest) - latest) from None
+            raise _too_many(limit, (refused.row or {}).get(bucket, latest) - latest) from None
 
     # Runs.
 
@@ -85,7 +86,7 @@ class Quotas:
                 self._require_room(run_id, cost, row or {})
             else:
                 return
-        raise Unavailable("too many commands of this user at one moment")
+        raise Unavailable("concurrent commands of this user changed its quotas; retry")
 
     def _admission(self, run_id: str, cost: int, row: Item) -> Operation:
         """The write that admits a run where the row is much like this one: what differs from it refuses the write."""
@@ -114,14 +115,19 @@ class Quotas:
         price = cost * 1000 // limits.commands_per_s
         missing_ms = row.get(_COMMANDS, 0) - (now + self._command_room() - price)
         if missing_ms > 0:
-            raise _too_many("commands", missing_ms)
+            raise _too_many(self._command_limit(), missing_ms)
         if row.get("day") == self._day() and row.get("runs", 0) >= limits.runs_per_day:
-            raise _too_many("runs for one day", DAY_S * 1000 - now % (DAY_S * 1000))
+            wait_ms = DAY_S * 1000 - now % (DAY_S * 1000)
+            raise RateLimited(
+                f"daily limit of {limits.runs_per_day:,} runs reached; it resets at 00:00 UTC", retry_after_ms=wait_ms
+            )
         waiting = row.get("waiting", set()) - {run_id}
         if len(waiting) >= limits.max_waiting_runs:
             self.spend(cost)  # a refusal is paid for: it may take a look at every run that waits
             if row.get("looked_at", 0) > now - _BUSY_MS or not self._forget("waiting", row, waiting):
-                raise Busy("too many of your messages wait for their run", retry_after_ms=_BUSY_MS)
+                raise Busy(
+                    f"{len(waiting)} runs are already queued; {wording.retry(_BUSY_MS)}", retry_after_ms=_BUSY_MS
+                )
 
     def take_back(self, run_id: str, *, waits: bool = False) -> None:
         """A message that was admitted became no new run; `waits` when it is one that waits already."""
@@ -169,7 +175,7 @@ class Quotas:
     def _forget(self, kind: Literal["waiting", "running"], row: Item, run_ids: set[str]) -> bool:
         """Take those out that a crash has left behind: neither waiting for a worker, nor with one."""
         asked, now = sorted(run_ids), self._now_ms()
-        rows = self._table.get_many(*(keys.run(self._user, run_id) for run_id in asked)) if asked else []
+        rows = self._table.get_many(*(keys.run(self._user_id, run_id) for run_id in asked)) if asked else []
         runs = {run_id: found for run_id, found in zip(asked, rows, strict=True) if found}
         queued_since = now - self._limits.waiting_s * 1000
         alive = {
@@ -190,7 +196,7 @@ class Quotas:
 
     def _with_pointer(self, run_ids: Iterable[str]) -> set[str]:
         """Those whose newest attempt began within the hour: no attempt lasts longer."""
-        pointers = {run_id: keys.run_pointer(self._user, run_id) for run_id in run_ids}
+        pointers = {run_id: keys.run_pointer(self._user_id, run_id) for run_id in run_ids}
         rows = self._table.get_many(*pointers.values()) if pointers else []
         return {run_id for run_id, row in zip(pointers, rows, strict=True) if row}
 
@@ -230,6 +236,12 @@ class Quotas:
     def _command_room(self) -> int:
         return self._limits.command_burst * 1000 // self._limits.commands_per_s
 
+    def _command_limit(self) -> str:
+        return f"limit of {self._limits.commands_per_s:,} commands per second"
+
+    def _connect_limit(self) -> str:
+        return f"limit of {self._limits.connects_per_min:,} new connections per minute"
+
     def _now_ms(self) -> int:
         return int(self._table.now() * 1000)
 
@@ -241,5 +253,5 @@ class Quotas:
         return datetime.fromtimestamp(self._table.now(), UTC).strftime("%Y-%m")
 
 
-def _too_many(what: str, wait_ms: int) -> RateLimited:
-    return RateLimited(f"too many {what}: wait a little", retry_after_ms=max(1, wait_ms))
+def _too_many(limit: str, wait_ms: int) -> RateLimited:
+    return RateLimited(f"{limit} reached; {wording.retry(wait_ms)}", retry_after_ms=max(1, wait_ms))

@@ -80,7 +80,7 @@ class Tenants:
         except ClientError as error:
             answer = error.response
             if answer["Error"]["Code"] in _PASSING or answer["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise Unavailable("the database is busy") from error
+                raise Unavailable("the database is busy; retry") from error
             raise
         except BotoCoreError as error:
-            raise Unavailable("the database does not answer") from error
+            raise Unavailable("the database did not answer; retry") from error

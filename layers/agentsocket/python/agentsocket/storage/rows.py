@@ -56,7 +56,7 @@ class Connection(Struct, frozen=True):
         )
 
 
-class Revocations(Struct, frozen=True):
+class RevokedTokens(Struct, frozen=True):
     """Which of a user's tokens are dead: those issued up to a moment, in seconds; of all sessions, or of one."""
 
     everything: int = -1
@@ -67,7 +67,7 @@ class Revocations(Struct, frozen=True):
         return issued_at <= max(self.everything, self.sessions.get(keys.session_hash(session), -1))
 
     @classmethod
-    def of(cls, items: Iterable[Item | None]) -> Revocations:
+    def of(cls, items: Iterable[Item | None]) -> RevokedTokens:
         moments = {item["SK"].removeprefix(keys.REVOKED): item["not_before"] for item in items if item}
         everything = moments.pop("ALL", -1)
         return cls(everything, {name.removeprefix("SID#"): moment for name, moment in moments.items()})
@@ -95,7 +95,7 @@ class UserActivity(Struct, frozen=True):
     """
 
     connections: list[Connection]
-    revocations: Revocations
+    revocations: RevokedTokens
     running: list[Running] = field(default_factory=list)
     stops: frozenset[str] = frozenset()
     deleted: frozenset[str] = frozenset()
@@ -107,7 +107,7 @@ class UserActivity(Struct, frozen=True):
         running = [Running.of(item) for item in found if item["SK"].startswith(keys.RUNNING)]
         revoked = [item for item in found if item["SK"].startswith(keys.REVOKED)]
         stops, deleted = _named(found, keys.STOP), _named(found, keys.DELETED)
-        return cls(connections, Revocations.of(revoked), running, stops, deleted)
+        return cls(connections, RevokedTokens.of(revoked), running, stops, deleted)
 
     def halts(self, run: Run) -> bool:
         """Whether somebody has asked for that run's end, its thread is gone, or the sign-in it was sent under ended."""
@@ -147,7 +147,7 @@ class ThreadSummary(Struct, frozen=True):
     activity: int
 
     @property
-    def mark(self) -> str:
+    def cursor(self) -> str:
         """Where a list goes on after this line."""
         return f"{self.activity}.{self.thread_id}"
 

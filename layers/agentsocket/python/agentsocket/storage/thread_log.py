@@ -54,11 +54,11 @@ class LeaseGrant(Struct, frozen=True):
 class ThreadLog:
     """One thread's log and transcript; the texts of that are `contents`."""
 
-    def __init__(self, table: Table, user: str, thread_id: str, *, limits: Limits) -> None:
+    def __init__(self, table: Table, user_id: str, thread_id: str, *, limits: Limits) -> None:
         self._table = table
-        self._user = user
+        self._user_id = user_id
         self._thread_id = thread_id
-        self._partition = keys.log(user, thread_id)
+        self._partition = keys.log(user_id, thread_id)
         self._limits = limits
         self.contents = Contents(table, self._partition, limits=limits)
 
@@ -97,11 +97,11 @@ class ThreadLog:
             self._table.write(update(keys.meta(self._partition), sets=sets, when=mine))
         except ConditionFailed:
             if not self._has_ended(lease):
-                raise LeaseLost("another worker has taken the thread") from None
+                raise LeaseLost("another worker holds the lease of the thread") from None
 
     def _has_ended(self, lease: Lease) -> bool:
         """Whether the lease is gone because its own worker has ended the run."""
-        found = self._table.get(keys.run(self._user, lease.run_id))
+        found = self._table.get(keys.run(self._user_id, lease.run_id))
         return found is not None and Run.of(found).terminal and found["owner"] == lease.owner
 
     # Writing.
@@ -120,7 +120,7 @@ class ThreadLog:
             sets = {"state": "running", "attempts": lease.attempt, "owner": lease.owner, "first_seq": first_seq or at}
             uncounted = Attr("attempts").eq(lease.attempt - 1) & Attr("state").is_in(sorted(OPEN))
             own = [
-                update(keys.run(self._user, run.run_id), sets=sets, when=uncounted),
+                update(keys.run(self._user_id, run.run_id), sets=sets, when=uncounted),
                 put(self._pointer(run)),
                 *(self._put_event(event, lease) for event in events_at(at)),
             ]
@@ -144,7 +144,7 @@ class ThreadLog:
             else:
                 return event
             seq = self._tail_of(lease)
-        raise Unavailable("the thread's tail cannot be reached")
+        raise Unavailable(f"no free slot in the log after {self._limits.slots_tried} tries; retry")
 
     def finish(self, lease: Lease, events_at: EventsAt, *, seq: int, outcome: Outcome, answer: Line | None) -> int:
         """End the run in one transaction: last events, transcript, state, top, lease. Returns their first seq.
@@ -165,16 +165,16 @@ class ThreadLog:
             return [
                 *(self._put_event(event, lease) for event in events),
                 *(self.contents.transcribe(events[-1].seq, answer) if answer else []),
-                update(keys.run(self._user, lease.run_id), sets=ended, when=mine),
+                update(keys.run(self._user_id, lease.run_id), sets=ended, when=mine),
                 update(
                     keys.meta(self._partition),
                     sets={"top": events[-1].seq},
                     removes=removes,
                     when=Attr("lease_owner").eq(lease.owner),
                 ),
-                delete(keys.run_pointer(self._user, lease.run_id)),
+                delete(keys.run_pointer(self._user_id, lease.run_id)),
                 update(
-                    keys.thread(self._user, self._thread_id),
+                    keys.thread(self._user_id, self._thread_id),
                     sets={"activity": self._now_ms()},
                     when=PRESENT & Attr("deleted_at").not_exists(),
                 ),
@@ -195,25 +195,25 @@ class ThreadLog:
             try:
                 self._table.transact(*operations(seq))
             except TransactionCancelled:
-                rows = keys.run(self._user, lease.run_id), keys.thread(self._user, self._thread_id)
+                rows = keys.run(self._user_id, lease.run_id), keys.thread(self._user_id, self._thread_id)
                 found, thread = self._table.get_many(*rows)
                 run = Run.of(found) if found else None
                 if run and done(run) and run.owner == lease.owner:
                     return seq
                 if run is None or run.terminal or done(run):
-                    raise (RunOver if run and run.terminal else LeaseLost)("the run is another worker's") from None
+                    raise (RunOver if run and run.terminal else LeaseLost)("another worker has taken the run") from None
                 if thread is None or "deleted_at" in thread:
-                    raise ThreadDeleted("nothing may be written to it any more") from None
+                    raise ThreadDeleted("the thread has been deleted") from None
             else:
                 return seq
             seq = self._tail_of(lease)
-        raise Unavailable("the run's rows do not let it go on")
+        raise Unavailable(f"the transaction was refused {self._limits.slots_tried} times; retry")
 
     def _tail_of(self, lease: Lease) -> int:
         """The next free slot, for who lost one. Raises LeaseLost when the thread is another worker's."""
         meta = self.meta()
         if meta.lease_owner != lease.owner:
-            raise LeaseLost("another worker has taken the thread")
+            raise LeaseLost("another worker holds the lease of the thread")
         return self._top(meta) + 1
 
     def _top(self, meta: Meta) -> int:
@@ -240,7 +240,7 @@ class ThreadLog:
         return put(row, when=ABSENT)
 
     def _pointer(self, run: Run) -> Item:
-        key = keys.run_pointer(self._user, run.run_id)
+        key = keys.run_pointer(self._user_id, run.run_id)
         return {
             **key,
             "thread_id": self._thread_id,

@@ -34,7 +34,7 @@ async def push_ending(job: RunJob) -> None:
 async def end_silently(job: RunJob, *, owner: str = "") -> None:
     """End a run whose thread has been deleted: no event, and its row keeps no text. Releases the lease of `owner`."""
     run = job.run
-    await job.runtime.offload(job.store.erasure(run.thread_id).end_run, run.run_id, owner=owner)
+    await job.runtime.offload(job.store.thread_deletion(run.thread_id).end_run, run.run_id, owner=owner)
 
 
 async def attempt(job: RunJob, claim: Claim) -> None:

@@ -39,11 +39,11 @@ async def find(request: RunRequest, store: UserStorage, runtime: Runtime) -> tup
     The redriven copy of a failed run asks for a new run of the same message.
     """
     run: Run | None
-    run, is_deleted = await runtime.offload(store.queued, request.run_id, request.thread_id)
+    run, is_deleted = await runtime.offload(store.runs.queued, request.run_id, request.thread_id)
     if run is None:
         _logger.error("run_row_missing", extra={"run_id": request.run_id})
     elif run.state == "failed" and request.retry:
-        run = await runtime.offload(store.retry, run)
+        run = await runtime.offload(store.runs.retry, run)
     return run, is_deleted
 
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import bisect
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agentsocket import ids
 from agentsocket.aws.management_api import Delivery, disconnect
 from agentsocket.errors import Disconnect
 from agentsocket.protocol import frames, messages
-from agentsocket.storage import keys
 from agentsocket.storage.rows import Connection, LogEvent, UserActivity
 from agentsocket.worker.job import RunJob
 
@@ -74,7 +73,7 @@ class FanOut:
             return
         self._last_event_at = now
         heartbeat = messages.Heartbeat(run_id=self._run.run_id)
-        frame_id = keys.ulid(now, os.urandom(10))
+        frame_id = ids.new(now)
         frame = frames.frame(heartbeat, frame_id=frame_id, now=now, thread_id=self._run.thread_id)
         for queue in self._queues.values():
             queue.heartbeat = frame.encode()
@@ -82,7 +81,7 @@ class FanOut:
 
     async def poll(self) -> UserActivity:
         """Read who is connected and subscribed now: new ones get the buffer, gone and revoked ones nothing more."""
-        activity: UserActivity = await self._runtime.offload(self._connections.live)
+        activity: UserActivity = await self._runtime.offload(self._connections.activity)
         deleted = self._run.thread_id in activity.deleted
         listening = [c for c in activity.connections if c.live and not activity.revoked(c) and not deleted]
         following = {c.connection_id: c for c in listening if self._generation(c)}
@@ -178,7 +177,7 @@ class FanOut:
         async with self._posting:
             delivery: Delivery = await self._runtime.offload(self._management_api.post, queue.connection_id, frame)
         if delivery == "gone":
-            await self._runtime.offload(self._connections.forget, queue.connection_id)
+            await self._runtime.offload(self._connections.remove, queue.connection_id)
         return delivery
 
     def _backoff_s(self, failures: int) -> float:
@@ -193,7 +192,7 @@ class FanOut:
                 disconnect, self._management_api, queue.connection_id, reason, now=now
             )
         if ended != "throttled":  # an open socket without a row would be checked by nobody
-            await self._runtime.offload(self._connections.forget, queue.connection_id)
+            await self._runtime.offload(self._connections.remove, queue.connection_id)
 
     def _stop(self, queue: _SendQueue) -> None:
         if queue.task is None:
