@@ -181,9 +181,9 @@ def test_a_thread_that_is_deleted_under_its_writers_keeps_nothing(deployment):
         assert begun.wait(30 * TIME_FACTOR)
         user = deployment.process()
         deployment.table.write(put({**thread, "thread_id": "t1", "deleted_at": 1}))
-        user.forget_thread("t1")
+        user.delete_thread("t1")
         time.sleep(0.2)
-        user.forget_thread("t1")
+        user.delete_thread("t1")
 
     at_once(delete, *(partial(write, number, deployment.process().of_thread("t1")) for number in range(3)))
     left = [deployment.process().of_thread("t1").load(f"{n}.{m}").version for n in range(3) for m in range(3)]
@@ -196,7 +196,7 @@ def test_once_anyone_has_read_a_version_nobody_reads_an_older_one(database, redi
     servers = [redis_process.server(LIMITS) for _ in range(5)]
     stores = [TieredContexts(TableContexts(table, limits=LIMITS), server, name, limits=LIMITS) for server in servers]
     *processes, doubting = [store.for_user(user).own for store in stores]
-    stores[-1]._front._doubted_until = time.time() + 3600
+    stores[-1]._cache._distrusted_until = time.time() + 3600
     seen, over = [0], threading.Event()
     lock = threading.Lock()
 

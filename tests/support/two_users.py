@@ -291,30 +291,30 @@ CONTEXT_CASES: dict[str, list[Callable[[Any, Remembered], Any]]] = {
         lambda user, hers: user.of_thread(hers.thread).save("notes", {}, version=0, lifetime_s=60),
         lambda user, hers: user.of_thread(hers.thread).save("other", {}, version=0),
     ],
-    "forget_thread": [lambda user, hers: user.forget_thread(hers.thread)],
-    "forget_all": [lambda user, hers: user.forget_all()],
+    "delete_thread": [lambda user, hers: user.delete_thread(hers.thread)],
+    "erase": [lambda user, hers: user.erase()],
     "threads": [lambda user, hers: user.threads()],
     "own.find": [lambda user, hers: user.own.find("profile")],
-    "own.keep": [
-        lambda user, hers: user.own.keep("profile", "{}", version=hers.profile.version, lifetime_s=None),
+    "own.store": [
+        lambda user, hers: user.own.store("profile", "{}", version=hers.profile.version, lifetime_s=None),
     ],
-    "own.forget": [lambda user, hers: user.own.forget()],
+    "own.remove_all": [lambda user, hers: user.own.remove_all()],
     "of_thread().find": [lambda user, hers: user.of_thread(hers.thread).find("notes")],
-    "of_thread().keep": [
-        lambda user, hers: user.of_thread(hers.thread).keep("notes", "{}", version=0, lifetime_s=None),
+    "of_thread().store": [
+        lambda user, hers: user.of_thread(hers.thread).store("notes", "{}", version=0, lifetime_s=None),
     ],
-    "of_thread().forget": [lambda user, hers: user.of_thread(hers.thread).forget()],
+    "of_thread().remove_all": [lambda user, hers: user.of_thread(hers.thread).remove_all()],
 }
 
 # What not every store has, by where it is.
 ONLY_IN = {
     "threads": ("dynamodb",),
     "own.find": ("dynamodb",),
-    "own.keep": ("dynamodb",),
-    "own.forget": ("dynamodb", "tiered"),
+    "own.store": ("dynamodb",),
+    "own.remove_all": ("dynamodb", "tiered"),
     "of_thread().find": ("dynamodb",),
-    "of_thread().keep": ("dynamodb",),
-    "of_thread().forget": ("dynamodb", "tiered"),
+    "of_thread().store": ("dynamodb",),
+    "of_thread().remove_all": ("dynamodb", "tiered"),
 }
 
 

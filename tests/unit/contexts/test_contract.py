@@ -197,14 +197,14 @@ def test_a_deleted_thread_s_contexts_are_gone_and_stay_gone(world):
     known = late.save("a", {"n": 1}, version=0)
     others = [ada.own.save("a", {"n": 2}, version=0), ada.of_thread("t2").save("a", {"n": 3}, version=0)]
     world.hide_thread("ada", "t1")
-    ada.forget_thread("t1")
+    ada.delete_thread("t1")
     assert late.load("a").version == 0
     for version in (0, known.version):
         with pytest.raises(NotFound):
             late.save("a", {"n": 4}, version=version)
     with pytest.raises(NotFound):
         late.save("b", {}, version=0)
-    ada.forget_thread("t1")
+    ada.delete_thread("t1")
     assert [late.load(name).version for name in "ab"] == [0, 0]
     assert [ada.own.load("a"), ada.of_thread("t2").load("a")] == others
 
@@ -216,7 +216,7 @@ def test_a_forgotten_user_s_contexts_are_gone_with_those_of_their_threads(world)
     scopes = {name: [world.of(name).own, *map(world.of(name).of_thread, threads[name])] for name in threads}
     saved = {name: [scope.save("a", {"of": name}, version=0) for scope in scopes[name]] for name in scopes}
     world.of("ada").own.save("b", {}, version=0, lifetime_s=60)
-    world.of("ada").forget_all()
+    world.of("ada").erase()
     assert [scope.load("a").version for scope in scopes["ada"]] == [0, 0, 0]
     assert world.of("ada").own.load("b").version == 0
     assert [scope.load("a") for scope in scopes["bob"]] == saved["bob"]

@@ -92,7 +92,7 @@ def test_a_creation_that_meets_the_deletion_half_way_leaves_nothing(world, clien
 
     def delete() -> None:
         world.hide_thread("ada", "t1")
-        world.of("ada").forget_thread("t1")
+        world.of("ada").delete_thread("t1")
 
     client.reset()
     client.before[0] = delete

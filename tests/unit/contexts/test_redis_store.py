@@ -57,7 +57,7 @@ def test_all_keys_of_a_user_have_their_hash_tag(world, bare):
     ada = world.of("ada")
     ada.own.save("a", {}, version=0)
     ada.of_thread("t1").save("a", {}, version=0)
-    ada.forget_thread("t2")
+    ada.delete_thread("t2")
     tag = f"{world.deployment}:{{{world.principal('ada').user}}}:"
     found = [key.decode() for key in bare.keys(f"{world.deployment}:*")]
     assert len(found) == 6
@@ -92,7 +92,7 @@ def test_nothing_is_left_when_all_has_ended(world, bare):
 def test_of_a_deleted_thread_only_its_tombstone_is_left_and_that_ends(world, bare):
     """H5."""
     world.of("ada").of_thread("t1").save("a", {}, version=0)
-    world.of("ada").forget_thread("t1")
+    world.of("ada").delete_thread("t1")
     [(key, left_ms)] = keys_of(bare, world).items()
     assert key == ":thread:t1:gone"
     assert 0 < left_ms <= world.limits.deleted_row_s * 1000
@@ -220,7 +220,7 @@ def test_a_cluster_does_the_same(world, tmp_path):
         in_thread = ada.of_thread("t1").save("a", {"n": 3}, version=0)
         assert [ada.own.load("a"), ada.of_thread("t1").load("a")] == [changed, in_thread]
         assert store.state() == "ok"
-        ada.forget_all()
+        ada.erase()
         assert [ada.own.load("a").version, ada.of_thread("t1").load("a").version] == [0, 0]
         server.close()
 

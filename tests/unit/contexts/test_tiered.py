@@ -265,7 +265,7 @@ def test_a_deleted_thread_s_context_is_not_put_back_by_a_slow_reader(start, bare
 
     def delete() -> None:
         world.hide_thread("ada", "t1")
-        worker.user.forget_thread("t1")
+        worker.user.delete_thread("t1")
 
     slow.client.reset()
     slow.client.after[0] = delete
@@ -483,7 +483,7 @@ def test_without_redis_from_the_start_everything_works(start, world):
     in_thread = process.user.of_thread("t1").save("a", {}, version=0)
     assert in_thread.version
     assert process.store.state() == "degraded"
-    process.user.forget_all()
+    process.user.erase()
     assert process.own.load("a").version == 0
 
 

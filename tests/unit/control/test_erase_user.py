@@ -15,7 +15,7 @@ from agentsocket import principal
 from agentsocket.agents.contract import AgentEvent, Remember, Report, Text, Turn
 from agentsocket.aws.control_queue import ControlQueue
 from agentsocket.contexts.contract import change
-from agentsocket.control.erase_user import Forgetting, Unknown
+from agentsocket.control.erase_user import EraseUser, Unknown
 from agentsocket.errors import TokenRejected, Unavailable
 from agentsocket.limits import Limits
 from agentsocket.principal import Principal
@@ -64,7 +64,7 @@ class Desk:
             "say": self.seen.append,
             "wait_s": 30.0,
         }
-        return Forgetting(**given | options).forget(ISSUER, subject)
+        return EraseUser(**given | options).run(ISSUER, subject)
 
 
 @pytest.fixture
@@ -353,7 +353,7 @@ class Restless:
         self._threads = self._world.storage.for_user(who).threads
         return self
 
-    def forget_all(self) -> None:
+    def erase(self) -> None:
         self._made += 1
         self._threads.create(f"late-{self._made}", title=SECRET, metadata={})
 

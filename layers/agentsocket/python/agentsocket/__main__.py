@@ -9,7 +9,7 @@ import time
 from botocore.exceptions import BotoCoreError, ClientError
 
 from agentsocket import settings, wiring
-from agentsocket.control.erase_user import Forgetting, Unknown
+from agentsocket.control.erase_user import EraseUser, Unknown
 from agentsocket.errors import SettingsError, Unavailable
 
 _EPILOG = """\
@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> int:
     """Exit status of the command line; what went wrong is on standard error."""
     given = _parser().parse_args(arguments)
     try:
-        erased = Forgetting(
+        erased = EraseUser(
             storage=wiring.storage(table=given.table),
             contexts=wiring.contexts(table=given.table),
             control_queue=wiring.control_queue(queue=given.control_queue) if given.control_queue else None,
             sleep=time.sleep,
             say=_say,
             wait_s=given.wait,
-        ).forget(given.issuer, given.subject)
+        ).run(given.issuer, given.subject)
         _say(f"contexts: {_contexts()}")
     except Unknown as error:
         print(f"agentsocket: {error}: nobody was erased. {_CHECK.format(table=given.table)}", file=sys.stderr)

@@ -66,10 +66,10 @@ class UserContexts(Protocol):
     def of_thread(self, thread_id: str) -> Contexts:
         """Those of one thread."""
 
-    def forget_thread(self, thread_id: str) -> None:
+    def delete_thread(self, thread_id: str) -> None:
         """Remove a deleted thread's contexts, whose row says that it is deleted. Nothing saves one any more."""
 
-    def forget_all(self) -> None:
+    def erase(self) -> None:
         """Remove the user's own contexts and those of all threads."""
 
 
@@ -99,7 +99,7 @@ def change(
     if version is not None and version != found.version:
         found = contexts.load(name, fresh=True)
         if version != found.version:
-            raise conflict()
+            raise version_conflict()
     tries = _TRIES if version is None else 1
     while True:
         tries -= 1
@@ -117,7 +117,7 @@ def require_name(name: str) -> None:
         raise BadRequest("name must be 1 to 64 characters of A-Z a-z 0-9 _ . -", field="name")
 
 
-def prepared(name: str, value: Any, lifetime_s: int | None, *, limits: Limits) -> str:
+def encoded(name: str, value: Any, lifetime_s: int | None, *, limits: Limits) -> str:
     """What is to be saved, as JSON. Raises BadRequest for a name, value or lifetime that is none, TooLarge."""
     require_name(name)
     if lifetime_s is not None and lifetime_s <= 0:
@@ -144,18 +144,18 @@ def new_write_id() -> str:
     return os.urandom(8).hex()
 
 
-def conflict() -> VersionConflict:
+def version_conflict() -> VersionConflict:
     return VersionConflict("the context was changed by another request; load it again and retry", field="version")
 
 
-def full(limits: Limits) -> BadRequest:
+def limit_reached(limits: Limits) -> BadRequest:
     most = limits.max_remembered
     return BadRequest(
         f"{most:,} contexts are already stored; the limit is {most:,}: use an existing name", field="name"
     )
 
 
-def no_thread() -> NotFound:
+def thread_not_found() -> NotFound:
     return NotFound("no such thread", field="thread_id")
 
 

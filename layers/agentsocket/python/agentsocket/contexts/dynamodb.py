@@ -43,36 +43,36 @@ class TableContexts:
 class UserTableContexts:
     """One user's contexts in DynamoDB."""
 
-    def __init__(self, table: Table, user: str, *, limits: Limits) -> None:
+    def __init__(self, table: Table, user_id: str, *, limits: Limits) -> None:
         self._table = table
-        self._user = user
+        self._user_id = user_id
         self._limits = limits
-        self.own = Rows(table, keys.user(user), None, limits=limits)
+        self.own = ContextRows(table, keys.user(user_id), None, limits=limits)
 
-    def of_thread(self, thread_id: str) -> Rows:
-        thread = keys.thread(self._user, thread_id)
-        return Rows(self._table, keys.log(self._user, thread_id), thread, limits=self._limits)
+    def of_thread(self, thread_id: str) -> ContextRows:
+        thread = keys.thread(self._user_id, thread_id)
+        return ContextRows(self._table, keys.log(self._user_id, thread_id), thread, limits=self._limits)
 
-    def forget_thread(self, thread_id: str) -> None:
-        self.of_thread(thread_id).forget()
+    def delete_thread(self, thread_id: str) -> None:
+        self.of_thread(thread_id).remove_all()
 
-    def forget_all(self) -> None:
-        self.own.forget()
+    def erase(self) -> None:
+        self.own.remove_all()
         for thread_id in self.threads():
-            self.forget_thread(thread_id)
+            self.delete_thread(thread_id)
 
     def threads(self) -> list[str]:
         """The user's threads, those that are being deleted too."""
-        rows = self._table.query_all(keys.user(self._user), Key("SK").begins_with(keys.THREAD))
+        rows = self._table.query_all(keys.user(self._user_id), Key("SK").begins_with(keys.THREAD))
         return [row["SK"].removeprefix(keys.THREAD) for row in rows]
 
 
-class Rows:
+class ContextRows:
     """The contexts of one partition: a user's, or a thread's. `thread` is the key of that thread's row.
 
     A change is one conditional write. A creation is a transaction: it counts itself in the row CONTEXTS, and for a
     thread it makes sure that this has not been deleted, since nothing would ever remove what is created after the
-    sweep. A change needs no such look: the row it must find is gone with the sweep.
+    sweep. A change needs no such check: the row it must find is gone with the sweep.
     """
 
     def __init__(self, table: Table, partition: str, thread: keys.Key | None, *, limits: Limits) -> None:
@@ -88,17 +88,17 @@ class Rows:
 
     def save(self, name: str, value: dict[str, Any], *, version: int, lifetime_s: int | None = None) -> Context:
         """One write; for a creation one transaction."""
-        text = contract.prepared(name, value, lifetime_s, limits=self._limits)
-        return Context(name, value, self.keep(name, text, version=version, lifetime_s=lifetime_s).version)
+        text = contract.encoded(name, value, lifetime_s, limits=self._limits)
+        return Context(name, value, self.store(name, text, version=version, lifetime_s=lifetime_s).version)
 
     def find(self, name: str) -> StoredContext | None:
         """The context as it is stored."""
         contract.require_name(name)
         row = self._table.get(keys.context(self._partition, name))
-        return _kept(row) if row else None
+        return _stored(row) if row else None
 
-    def keep(self, name: str, text: str, *, version: int, lifetime_s: int | None) -> StoredContext:
-        """Save a context that was `prepared`."""
+    def store(self, name: str, text: str, *, version: int, lifetime_s: int | None) -> StoredContext:
+        """Save a context that was `encoded`."""
         now = self._table.now()
         row: Item = {
             **keys.context(self._partition, name),
@@ -112,17 +112,17 @@ class Rows:
             self._change(row, version)
         else:
             self._create(row)
-        return _kept(row)
+        return _stored(row)
 
     def _change(self, row: Item, version: int) -> None:
         unexpired = Attr("expires_at").not_exists() | Attr("expires_at").gt(self._now_s())
         try:
             self._table.write(put(row, when=Attr("version").eq(version) & unexpired))
         except ConditionFailed as refused:
-            if not _is_mine(refused.row, row):
+            if not _is_own_write(refused.row, row):
                 if refused.row is None and self._thread:
                     self._require_thread(self._table.get(self._thread))
-                raise contract.conflict() from None
+                raise contract.version_conflict() from None
 
     def _create(self, row: Item) -> None:
         operations = [
@@ -134,22 +134,22 @@ class Rows:
             try:
                 self._table.transact(*operations)
             except TransactionCancelled:
-                if self._stands(row):
+                if self._was_written(row):
                     return
             else:
                 return
         raise Unavailable("concurrent requests created other contexts; retry")
 
-    def _stands(self, row: Item) -> bool:
+    def _was_written(self, row: Item) -> bool:
         """After a refusal: whether the row is there after all. False: it may be tried again; else raises why not."""
         wanted = _key(row), self._count, *([] if self._thread is None else [self._thread])
         there, count, *thread = self._table.get_many(*wanted)
         for found in thread:
             self._require_thread(found)
         if there is not None:
-            if _is_mine(there, row):
+            if _is_own_write(there, row):
                 return True
-            raise contract.conflict()
+            raise contract.version_conflict()
         if count is not None and count["count"] >= self._limits.max_remembered:
             self._recount(count)
         return False
@@ -165,14 +165,14 @@ class Rows:
         return update(self._count, sets={}, defaults={"revision": 0}, adds={"count": 1}, when=room)
 
     def _recount(self, count: Item) -> None:
-        """The count knows nothing of expiry: look which are left, and forget the others. Raises BadRequest if none.
+        """The count knows nothing of expiry: count what is left, remove the rest. Raises BadRequest without room.
 
-        A full scope is looked at once a minute, or when the next one has expired. An expired row must not be changed
+        A full scope is counted once a minute, or when the next one has expired. An expired row must not be changed
         by a slower clock meanwhile, so it goes in the transaction that lowers the count.
         """
         now = self._now_s()
         if count.get("full_until", 0) > now:
-            raise contract.full(self._limits)
+            raise contract.limit_reached(self._limits)
         rows = self._rows(Key("SK").begins_with(keys.CONTEXT))
         expired = [row for row in rows if row.get("expires_at", math.inf) <= now][:_AT_ONCE]
         left = len(rows) - len(expired)
@@ -187,11 +187,11 @@ class Rows:
         except TransactionCancelled:
             return
         if is_full:
-            raise contract.full(self._limits)
+            raise contract.limit_reached(self._limits)
 
-    # The end.
+    # Removing them.
 
-    def forget(self) -> list[str]:
+    def remove_all(self) -> list[str]:
         """Remove them all; their names."""
         rows = self._rows(Key("SK").begins_with(keys.ALL_CONTEXTS))
         self._table.remove([_key(row) for row in rows])
@@ -208,7 +208,7 @@ class Rows:
 
     def _require_thread(self, found: Item | None) -> None:
         if found is None or "deleted_at" in found:
-            raise contract.no_thread()
+            raise contract.thread_not_found()
 
     def _expired(self) -> ConditionBase:
         return Attr("expires_at").lte(self._now_s())
@@ -217,11 +217,11 @@ class Rows:
         return int(self._table.now())
 
 
-def _kept(row: Item) -> StoredContext:
+def _stored(row: Item) -> StoredContext:
     return StoredContext(row["value"], row["version"], row.get("expires_at", 0))
 
 
-def _is_mine(found: Item | None, row: Item) -> bool:
+def _is_own_write(found: Item | None, row: Item) -> bool:
     """Whether a row in the way was left by this very write, whose answer was lost."""
     return found is not None and found["write_id"] == row["write_id"]
 

@@ -97,22 +97,22 @@ class UserRedisContexts:
         scope, noted = keys.redis_thread(self._scope, thread_id), (self._threads, thread_id)
         return _Contexts(self._server, scope, limits=self._limits, now=self._now, noted=noted)
 
-    def forget_thread(self, thread_id: str) -> None:
+    def delete_thread(self, thread_id: str) -> None:
         """First the tombstone, so that nothing comes after what is removed."""
         gone = keys.redis_gone(keys.redis_thread(self._scope, thread_id))
         self._server.mark(gone, lifetime_s=self._limits.deleted_row_s)
-        self._forget_those_of(thread_id)
+        self._remove_thread(thread_id)
 
-    def forget_all(self) -> None:
+    def erase(self) -> None:
         for thread_id in self._server.members(self._threads):
-            self._forget_those_of(thread_id)
-        self._forget(self._scope)
+            self._remove_thread(thread_id)
+        self._remove_scope(self._scope)
 
-    def _forget_those_of(self, thread_id: str) -> None:
-        self._forget(keys.redis_thread(self._scope, thread_id))
+    def _remove_thread(self, thread_id: str) -> None:
+        self._remove_scope(keys.redis_thread(self._scope, thread_id))
         self._server.discard(self._threads, thread_id)
 
-    def _forget(self, scope: str) -> None:
+    def _remove_scope(self, scope: str) -> None:
         """The names last: whoever dies before that begins again."""
         names = self._server.members(keys.redis_names(scope))
         self._server.remove([keys.redis_context(scope, name) for name in names])
@@ -143,7 +143,7 @@ class _Contexts:
 
     def save(self, name: str, value: dict[str, Any], *, version: int, lifetime_s: int | None = None) -> Context:
         """One script."""
-        text = contract.prepared(name, value, lifetime_s, limits=self._limits)
+        text = contract.encoded(name, value, lifetime_s, limits=self._limits)
         new, write_id = contract.next_version(version, self._now()), contract.new_write_id()
         record = f"{new} {write_id} {'-' if lifetime_s is None else '+'} {text}"
         outcome = self._server.run(
@@ -161,7 +161,7 @@ class _Contexts:
             case b"saved":
                 return Context(name, value, new)
             case b"conflict":
-                raise contract.conflict()
+                raise contract.version_conflict()
             case b"full":
-                raise contract.full(self._limits)
-        raise contract.no_thread()
+                raise contract.limit_reached(self._limits)
+        raise contract.thread_not_found()

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from agentsocket import circuit_breaker
 from agentsocket.contexts import contract
 from agentsocket.contexts.contract import Context, State, StoredContext
-from agentsocket.contexts.dynamodb import Rows, TableContexts, UserTableContexts
+from agentsocket.contexts.dynamodb import ContextRows, TableContexts, UserTableContexts
 from agentsocket.contexts.redis_client import RedisServer, Script
 from agentsocket.errors import Unavailable, VersionConflict
 from agentsocket.limits import Limits
@@ -69,79 +69,81 @@ class TieredContexts:
     ) -> None:
         """`expiry` is the clock by which contexts end, the table's; `now` the one that Redis goes by. In seconds."""
         self._table = table
-        self._front = _Front(server, limits=limits, expiry=expiry, now=now)
+        self._cache = _Cache(server, limits=limits, expiry=expiry, now=now)
         self._deployment = f"{deployment}:cache"  # never what `redis_store.py` would take for the truth
 
     def for_user(self, principal: Principal) -> UserTieredContexts:
         """Open one user's contexts. No method past this point takes a user or a key."""
         scope = keys.redis_user(self._deployment, principal.user)
-        return UserTieredContexts(self._table.for_user(principal), self._front, scope)
+        return UserTieredContexts(self._table.for_user(principal), self._cache, scope)
 
     def state(self) -> State:
         """One read of the table, one round trip to Redis."""
         self._table.state()
-        return "ok" if self._front.answers() else "degraded"
+        return "ok" if self._cache.answers() else "degraded"
 
 
 class UserTieredContexts:
     """One user's contexts."""
 
-    def __init__(self, table: UserTableContexts, front: _Front, scope: str) -> None:
+    def __init__(self, table: UserTableContexts, cache: _Cache, scope: str) -> None:
         self._table = table
-        self._front = front
+        self._cache = cache
         self._scope = scope
-        self._gone = keys.redis_gone(scope)
-        self.own = _Contexts(table.own, front, scope, [self._gone])
+        self._tombstone = keys.redis_gone(scope)
+        self.own = _Contexts(table.own, cache, scope, [self._tombstone])
 
     def of_thread(self, thread_id: str) -> _Contexts:
         scope = keys.redis_thread(self._scope, thread_id)
-        return _Contexts(self._table.of_thread(thread_id), self._front, scope, [self._gone, keys.redis_gone(scope)])
+        return _Contexts(
+            self._table.of_thread(thread_id), self._cache, scope, [self._tombstone, keys.redis_gone(scope)]
+        )
 
-    def forget_thread(self, thread_id: str) -> None:
-        self.of_thread(thread_id).forget()
+    def delete_thread(self, thread_id: str) -> None:
+        self.of_thread(thread_id).remove_all()
 
-    def forget_all(self) -> None:
-        self.own.forget()
+    def erase(self) -> None:
+        self.own.remove_all()
         for thread_id in self._table.threads():
-            self.forget_thread(thread_id)
+            self.delete_thread(thread_id)
 
 
 class _Contexts:
     """The contexts of one scope: a user's, or a thread's. `gone` are the tombstones of that, the last its own."""
 
-    def __init__(self, rows: Rows, front: _Front, scope: str, gone: list[str]) -> None:
+    def __init__(self, rows: ContextRows, cache: _Cache, scope: str, tombstones: list[str]) -> None:
         self._rows = rows
-        self._front = front
+        self._cache = cache
         self._scope = scope
-        self._gone = gone
+        self._tombstones = tombstones
 
     def load(self, name: str, *, fresh: bool = False) -> Context:
         """One GET; when it finds nothing, or is not asked, one read and one offer."""
         contract.require_name(name)
-        kept = None if fresh else self._front.look(self._key(name))
-        if kept is None:
-            kept = self._read(name)
-        return kept.context(name) if kept else Context(name, {}, 0)
+        stored = None if fresh else self._cache.get(self._key(name))
+        if stored is None:
+            stored = self._read(name)
+        return stored.context(name) if stored else Context(name, {}, 0)
 
     def save(self, name: str, value: dict[str, Any], *, version: int, lifetime_s: int | None = None) -> Context:
         """One write of DynamoDB's, and one offer."""
-        text = contract.prepared(name, value, lifetime_s, limits=self._front.limits)
-        began = self._front.now()
+        text = contract.encoded(name, value, lifetime_s, limits=self._cache.limits)
+        started_at = self._cache.now()
         try:
-            kept = self._rows.keep(name, text, version=version, lifetime_s=lifetime_s)
+            stored = self._rows.store(name, text, version=version, lifetime_s=lifetime_s)
         except VersionConflict:
             self._refresh(name)
             raise
         except Unavailable:
-            self._front.drop([self._key(name)])  # it may have been saved
+            self._cache.invalidate([self._key(name)])  # it may have been saved
             raise
-        self._front.offer(self._key(name), self._gone, kept, began)
-        return Context(name, value, kept.version)
+        self._cache.offer(self._key(name), self._tombstones, stored, started_at)
+        return Context(name, value, stored.version)
 
-    def forget(self) -> None:
+    def remove_all(self) -> None:
         """First the tombstone, so that nobody offers what is removed."""
-        self._front.bury(self._gone[-1])
-        self._front.drop([self._key(name) for name in self._rows.forget()])
+        self._cache.block_offers(self._tombstones[-1])
+        self._cache.invalidate([self._key(name) for name in self._rows.remove_all()])
 
     def _refresh(self, name: str) -> None:
         """What lost to another version may have been loaded from Redis: the next load must not find it there."""
@@ -150,20 +152,20 @@ class _Contexts:
         except Unavailable:
             found = None
         if found is None:
-            self._front.drop([self._key(name)])
+            self._cache.invalidate([self._key(name)])
 
     def _read(self, name: str) -> StoredContext | None:
-        began = self._front.now()
-        kept = self._rows.find(name)
-        if kept:
-            self._front.offer(self._key(name), self._gone, kept, began)
-        return kept
+        started_at = self._cache.now()
+        stored = self._rows.find(name)
+        if stored:
+            self._cache.offer(self._key(name), self._tombstones, stored, started_at)
+        return stored
 
     def _key(self, name: str) -> str:
         return keys.redis_context(self._scope, name)
 
 
-class _Front:
+class _Cache:
     """Redis, used as far as it answers and can be believed. For several threads."""
 
     def __init__(self, server: RedisServer, *, limits: Limits, expiry: Clock, now: Clock) -> None:
@@ -174,33 +176,33 @@ class _Front:
         self._rules = circuit_breaker.Rules(limits.breaker_failures, limits.breaker_open_ms / 1000)
         self._circuit = circuit_breaker.Circuit()
         self._lock = threading.Lock()
-        self._doubted_until = 0.0
+        self._distrusted_until = 0.0
 
-    def look(self, key: str) -> StoredContext | None:
+    def get(self, key: str) -> StoredContext | None:
         """What Redis has there, unless that has expired or cannot be believed."""
-        if self.now() < self._doubted_until:
+        if self.now() < self._distrusted_until:
             return None
         record: bytes | None = self._try(lambda: self._server.get(key), None)
         if record is None:
             return None
         try:
             version, expires_at, text = record.split(b" ", 2)
-            kept = StoredContext(text.decode(), int(version), int(expires_at))
+            stored = StoredContext(text.decode(), int(version), int(expires_at))
         except ValueError:  # not ours
             return None
-        return None if 0 < kept.expires_at <= self._expiry() else kept
+        return None if 0 < stored.expires_at <= self._expiry() else stored
 
-    def offer(self, key: str, gone: list[str], kept: StoredContext, began: float) -> None:
+    def offer(self, key: str, tombstones: list[str], stored: StoredContext, started_at: float) -> None:
         """Have Redis take a context that was read or written since `began`, unless it has a newer one."""
-        record = f"{kept.version} {kept.expires_at} {kept.text}"
+        record = f"{stored.version} {stored.expires_at} {stored.text}"
         lifetime = self.limits.context_cache_s * 1000
-        arguments = (kept.version, record, int(began * 1000), min(OFFER_MS, lifetime // 2), lifetime)
-        self._try(lambda: self._server.run(OFFER, [key, *gone], *arguments), None)
+        arguments = (stored.version, record, int(started_at * 1000), min(OFFER_MS, lifetime // 2), lifetime)
+        self._try(lambda: self._server.run(OFFER, [key, *tombstones], *arguments), None)
 
-    def drop(self, entries: list[str]) -> None:
+    def invalidate(self, entries: list[str]) -> None:
         self._try(lambda: self._server.remove(entries), None)
 
-    def bury(self, key: str) -> None:
+    def block_offers(self, key: str) -> None:
         """Take no offers for whom the key stands: all that were read before count no longer when it ends."""
         self._try(lambda: self._server.mark(key, lifetime_s=self.limits.context_cache_s), None)
 
@@ -217,20 +219,20 @@ class _Front:
             permitted = circuit_breaker.permit(self._circuit, now=self.now(), rules=self._rules)
             self._circuit = permitted or self._circuit
         if permitted is None:
-            self._doubt()
+            self._distrust()
             return otherwise
         try:
             answer = call()
         except Unavailable:
-            self._doubt()
+            self._distrust()
             self._report(permitted, succeeded=False)
             return otherwise
         self._report(permitted, succeeded=True)
         return answer
 
-    def _doubt(self) -> None:
+    def _distrust(self) -> None:
         with self._lock:
-            self._doubted_until = max(self._doubted_until, self.now() + self.limits.context_cache_s)
+            self._distrusted_until = max(self._distrusted_until, self.now() + self.limits.context_cache_s)
 
     def _report(self, permitted: circuit_breaker.Circuit, *, succeeded: bool) -> None:
         with self._lock:

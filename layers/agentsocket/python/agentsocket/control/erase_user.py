@@ -31,7 +31,7 @@ class Unknown(AgentSocketError):
     """There is nobody to erase: most likely the claims are not those of the user's tokens."""
 
 
-class Forgetting(Struct, frozen=True, kw_only=True):
+class EraseUser(Struct, frozen=True, kw_only=True):
     """What erasing takes. `control_queue` reaches who closes the user's sockets; None: they end by themselves.
 
     `wait_s` is how long a command or run that was under way may go on: longer than a function's time-out. `say` hears
@@ -45,7 +45,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
     say: Say
     wait_s: float
 
-    def forget(self, issuer: str, subject: str) -> bool:
+    def run(self, issuer: str, subject: str) -> bool:
         """Erase the user of these claims. Returns whether nothing is left that should not be.
 
         Raises Unknown when the table knows nobody of these claims, then it is not written to; and Unavailable.
@@ -54,7 +54,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
         user, contexts = self.storage.for_user(who), self.contexts.for_user(who)
         self.say(f"user {who.user}")
         if not user.erasure.is_known():
-            contexts.forget_all()  # Redis may remember whom the table has long forgotten
+            contexts.erase()  # Redis may remember whom the table has long forgotten
             raise Unknown(f"nothing is kept of the user with issuer {issuer!r} and subject {subject!r}")
         self._refuse(user, issuer, subject)
         self._remove(user, contexts, live=False)
@@ -85,7 +85,7 @@ class Forgetting(Struct, frozen=True, kw_only=True):
             user.thread_deletion(thread_id, by=_BY).hide()
         if standing:
             self.say(f"{len(standing)} threads hidden")
-        contexts.forget_all()  # before the sweep: what Redis has of a thread is found by the thread's rows
+        contexts.erase()  # before the sweep: what Redis has of a thread is found by the thread's rows
         full = [thread_id for thread_id in threads if not user.erasure.is_swept(thread_id)]
         for number, thread_id in enumerate(full, start=1):
             self._sweep(user, thread_id)

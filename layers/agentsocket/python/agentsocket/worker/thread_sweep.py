@@ -36,7 +36,7 @@ async def sweep(
     try:
         grant = await offload(log.take_lease, lease)
         # Before the rows: what Redis has of the thread is found by them.
-        await offload(contexts.for_user(owner).forget_thread, deletion.thread_id)
+        await offload(contexts.for_user(owner).delete_thread, deletion.thread_id)
         page, rows_left = await offload(erasure.end_runs), True
         while page is not None or rows_left:
             begun = runtime.clock()
