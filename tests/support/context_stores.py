@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from agentsocket.contexts.contract import ContextStore, UserContexts
@@ -21,10 +21,11 @@ from agentsocket.storage.table import Table, put
 from agentsocket.storage.thread_deletion import ThreadDeletion
 from tests.conftest import principal_of
 from tests.support.fakes import Clock
-from tests.support.redis_server import RedisProcess
+from tests.support.redis_server import PASSWORD, RedisProcess
 from tests.support.waiting import TIME_FACTOR
 
 Kind = Literal["dynamodb", "redis", "tiered"]
+PATIENT = Limits(redis_timeout_ms=int(5000 * TIME_FACTOR), redis_connect_timeout_ms=int(5000 * TIME_FACTOR))
 
 
 @dataclass
@@ -79,3 +80,9 @@ def remembered(
         yield Remembered(kind, store, table, clock, chosen, deployment, server)
     finally:
         server.close()
+
+
+def through(port: int, world: Remembered, *, limits: Limits = PATIENT, **options: Any) -> tuple[Any, RedisServer]:
+    """A store behind another port, with the keys of `world`; and its server, to be closed."""
+    server = RedisServer("127.0.0.1", port, limits=limits, **{"password": PASSWORD, **options})
+    return RedisContexts(server, world.deployment, limits=limits, now=world.clock), server

@@ -82,9 +82,9 @@ def test_parts_of_a_message_id_that_is_another_message_s_are_forgotten(store):
 @pytest.mark.parametrize(
     ("fields", "field", "text"),
     [
-        ({"part": 1}, "payload.parts", "part and parts must be given together"),
-        ({"parts": 2}, "payload.part", "part and parts must be given together"),
-        ({"part": 3, "parts": 2}, "payload.part", "part is 3, beyond parts, which is 2; parts count from 1"),
+        ({"part": 1}, "parts", "part and parts must be given together"),
+        ({"parts": 2}, "part", "part and parts must be given together"),
+        ({"part": 3, "parts": 2}, "part", "part is 3, beyond parts, which is 2; parts count from 1"),
     ],
 )
 def test_a_part_says_which_of_how_many(store, fields, field, text):

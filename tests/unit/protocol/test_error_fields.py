@@ -34,9 +34,9 @@ def send(world, ada, clock) -> Callable[[str, dict[str, Any]], list[dict[str, An
 
     def sent(kind: str, payload: dict[str, Any], command_id: str = "c1") -> list[dict[str, Any]]:
         request = SocketRequest(ada, "a1", json.dumps({"type": kind, "id": command_id, "payload": payload}))
-        before = len(world.sockets.events("a1"))
+        before = len(world.sockets.posted["a1"])
         raw = responses.respond(world.receive, request, cast(ManagementApi, world.sockets), now=clock)
-        posted = world.sockets.events("a1")[before:]
+        posted = world.sockets.posted["a1"][before:]
         return [*posted, *([schema_check.read(raw)] if raw else [])]
 
     return sent
