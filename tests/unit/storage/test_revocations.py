@@ -123,4 +123,4 @@ def test_a_session_s_revocations_are_read_from_two_rows_at_most(of, ada):
     assert of().revocations.rows_of("s1") == [keys.revoked(ada.user), keys.revoked(ada.user, "s1")]
     of().revocations.revoke(session="s1", not_before=7)
     found = of().revocations.of_session("s1")
-    assert (found.cover("s1", 7), found.cover("s1", 8), found.cover("", 7)) == (True, False, False)
+    assert (found.covers("s1", 7), found.covers("s1", 8), found.covers("", 7)) == (True, False, False)

@@ -16,10 +16,10 @@ USER = "a" * 32
 
 def test_which_tokens_revocations_cover():
     nothing = RevokedTokens()
-    assert not nothing.cover("s", 0)
+    assert not nothing.covers("s", 0)
     both = RevokedTokens(everything=10, sessions={keys.session_hash("s"): 20})
     covered = {
-        (session, moment) for session in ("", "s", "t") for moment in (10, 11, 20, 21) if both.cover(session, moment)
+        (session, moment) for session in ("", "s", "t") for moment in (10, 11, 20, 21) if both.covers(session, moment)
     }
     assert covered == {("", 10), ("s", 10), ("t", 10), ("s", 11), ("s", 20)}
 
@@ -80,12 +80,12 @@ def test_a_run_whose_text_is_kept_apart_is_truncated():
 )
 def test_what_stops_a_run(what):
     """D7, C3."""
-    assert what.halts(run())
+    assert what.must_stop(run())
 
 
 def test_nothing_stops_a_run_otherwise():
-    assert not activity(stops=frozenset({"r2"}), deleted=frozenset({"t2"})).halts(run())
-    assert not activity(revocations=RevokedTokens(everything=9)).halts(run())
+    assert not activity(stops=frozenset({"r2"}), deleted=frozenset({"t2"})).must_stop(run())
+    assert not activity(revocations=RevokedTokens(everything=9)).must_stop(run())
 
 
 def connection(name, *, opened_at, live=True, follows=()):

@@ -66,7 +66,7 @@ def test_hiding_leaves_a_tombstone_without_a_text_and_tells_the_workers(adas, ta
     row = table.get(keys.thread(ada.user, run.thread_id))
     assert (row["deleted_at"], row["deleted_by"]) == (int(clock()), "d1")
     assert not row.keys() & {"title", "metadata", "activity", "asked"}
-    assert adas.connections.activity().halts(run)
+    assert adas.connections.activity().must_stop(run)
     adas.thread_deletion(run.thread_id, by="d2").hide()
     assert table.get(keys.thread(ada.user, run.thread_id))["deleted_by"] == "d1"
 

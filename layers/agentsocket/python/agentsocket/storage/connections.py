@@ -54,7 +54,7 @@ class Connections:
             "expires_at": now + self._limits.connection_row_s,
         }
         self._table.write(put(row))
-        if self._revocations.of_session(principal.session).cover(principal.session, principal.issued_at):
+        if self._revocations.of_session(principal.session).covers(principal.session, principal.issued_at):
             self.remove(connection_id)
             raise TokenRejected("the token has been revoked")
         return Connection.of(row)
@@ -224,5 +224,5 @@ class Connections:
 
 
 def _require_not_revoked(row: Item, revoked: RevokedTokens) -> None:
-    if revoked.cover(row["session"], row["token_iat"]):
+    if revoked.covers(row["session"], row["token_iat"]):
         raise Disconnect("revoked")

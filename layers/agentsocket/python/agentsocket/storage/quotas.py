@@ -24,7 +24,7 @@ from agentsocket.storage.table import PRESENT, Item, Operation, Table, update
 _COMMANDS = "commands_full_at"  # milliseconds since the epoch
 _CONNECTS = "connects_full_at"
 _TRIES = 4  # of a write that finds another command's in its way
-_BUSY_MS = 5000  # what to wait for when too many runs wait, and how often their rows are looked at
+_BUSY_MS = 5000  # the wait when too many runs are queued, and how often their rows are checked
 _IN_FLIGHT_MS = 30_000  # longer than an acceptance takes: its run's row may not be there yet
 
 
@@ -55,15 +55,15 @@ class Quotas:
         full = Attr(bucket).not_exists() | Attr(bucket).lte(now)
         beginning = {"day": self._day(), "runs": 0}
         try:
-            kept = self._kept() | {bucket: now + price}
-            self._table.write(update(self._key, sets=kept, defaults=beginning, when=full))
+            expiry = self._expiry() | {bucket: now + price}
+            self._table.write(update(self._key, sets=expiry, defaults=beginning, when=full))
         except ConditionFailed:
             self._take_further(bucket, price, now + room - price, limit)
 
     def _take_further(self, bucket: str, price: int, latest: int, limit: str) -> None:
         """The bucket is not full: what is missing from it adds up, as far as it goes."""
         try:
-            further = update(self._key, sets=self._kept(), adds={bucket: price}, when=Attr(bucket).lte(latest))
+            further = update(self._key, sets=self._expiry(), adds={bucket: price}, when=Attr(bucket).lte(latest))
             self._table.write(further)
         except ConditionFailed as refused:
             raise _too_many(limit, (refused.row or {}).get(bucket, latest) - latest) from None
@@ -92,7 +92,7 @@ class Quotas:
         """The write that admits a run where the row is much like this one: what differs from it refuses the write."""
         limits, now, today = self._limits, self._now_ms(), self._day()
         price = cost * 1000 // limits.commands_per_s
-        sets: Item = self._kept() | {"admitted_at": now}
+        sets: Item = self._expiry() | {"admitted_at": now}
         adds: dict[str, Any] = {"waiting": {run_id}}
         if row.get(_COMMANDS, 0) <= now:
             sets[_COMMANDS] = now + price
@@ -123,17 +123,17 @@ class Quotas:
             )
         waiting = row.get("waiting", set()) - {run_id}
         if len(waiting) >= limits.max_waiting_runs:
-            self.spend(cost)  # a refusal is paid for: it may take a look at every run that waits
-            if row.get("looked_at", 0) > now - _BUSY_MS or not self._forget("waiting", row, waiting):
+            self.spend(cost)  # a refusal is paid for: it may read every queued run
+            if row.get("looked_at", 0) > now - _BUSY_MS or not self._remove_stale("waiting", row, waiting):
                 raise Busy(
                     f"{len(waiting)} runs are already queued; {wording.retry(_BUSY_MS)}", retry_after_ms=_BUSY_MS
                 )
 
     def take_back(self, run_id: str, *, waits: bool = False) -> None:
         """A message that was admitted became no new run; `waits` when it is one that waits already."""
-        leaves = {} if waits else {"waiting": {run_id}}
+        discarded = {} if waits else {"waiting": {run_id}}
         today = Attr("day").eq(self._day()) & Attr("runs").gt(0)
-        self._write(update(self._key, sets={}, adds={"runs": -1}, discards=leaves, when=today))
+        self._write(update(self._key, sets={}, adds={"runs": -1}, discards=discarded, when=today))
 
     def begin(self, run: Run) -> int:
         """The run is under way from now on. Returns what the user has spent this month, in millionths of a dollar.
@@ -144,16 +144,16 @@ class Quotas:
         room = others.not_exists() | others.size().lt(self._limits.runs_at_once)
         # Who has a place keeps it, also when its worker died and an older run lines up: else both would wait for ever.
         allowed = others.contains(run.run_id) | room & self._turn_of(run, Attr("next_at").gte(run.accepted_at))
-        leaves, passed = {"waiting": mine}, ["next_run", "next_at", "next_until"]
-        begun = update(self._key, sets={}, adds={"running": mine}, discards=leaves, removes=passed, when=allowed)
+        discarded, passed = {"waiting": mine}, ["next_run", "next_at", "next_until"]
+        begun = update(self._key, sets={}, adds={"running": mine}, discards=discarded, removes=passed, when=allowed)
         for _ in range(_TRIES):
             try:
                 return self._spent(self._table.write(begun, returning="ALL_NEW"))
             except ConditionFailed as refused:
                 row = refused.row or {}
-                if not self._forget("running", row, row.get("running", set())):
+                if not self._remove_stale("running", row, row.get("running", set())):
                     break
-        self._line_up(run)
+        self._reserve_next_place(run)
         raise TooManyRuns("the user's other runs have to end first")
 
     def _turn_of(self, run: Run, younger: ConditionBase) -> ConditionBase:
@@ -161,7 +161,7 @@ class Quotas:
         place = Attr("next_run")
         return place.not_exists() | place.eq(run.run_id) | Attr("next_until").lt(self._now_ms()) | younger
 
-    def _line_up(self, run: Run) -> None:
+    def _reserve_next_place(self, run: Run) -> None:
         """The next place is this run's, if it is the oldest of those that ask; for as long as it keeps asking."""
         until = self._now_ms() + 3 * self._limits.run_retry_s * 1000
         sets = {"next_run": run.run_id, "next_at": run.accepted_at, "next_until": until}
@@ -169,10 +169,10 @@ class Quotas:
 
     def end(self, run_id: str) -> None:
         """The run is not under way any more, and does not wait. Safe to repeat."""
-        leaves = {"running": {run_id}, "waiting": {run_id}}
-        self._write(update(self._key, sets={}, discards=leaves, when=PRESENT))
+        discarded = {"running": {run_id}, "waiting": {run_id}}
+        self._write(update(self._key, sets={}, discards=discarded, when=PRESENT))
 
-    def _forget(self, kind: Literal["waiting", "running"], row: Item, run_ids: set[str]) -> bool:
+    def _remove_stale(self, kind: Literal["waiting", "running"], row: Item, run_ids: set[str]) -> bool:
         """Take those out that a crash has left behind: neither waiting for a worker, nor with one."""
         asked, now = sorted(run_ids), self._now_ms()
         rows = self._table.get_many(*(keys.run(self._user_id, run_id) for run_id in asked)) if asked else []
@@ -189,9 +189,9 @@ class Quotas:
             alive |= run_ids - runs.keys()
         left = run_ids - alive
         discards: dict[str, set[str]] = {kind: left} if left else {}
-        looked = {"looked_at": now} if kind == "waiting" else {}  # of those under way no look is saved
-        if looked or discards:
-            self._write(update(self._key, sets=looked, discards=discards, when=PRESENT))
+        checked = {"looked_at": now} if kind == "waiting" else {}  # runs under way are checked each time
+        if checked or discards:
+            self._write(update(self._key, sets=checked, discards=discards, when=PRESENT))
         return bool(left)
 
     def _with_pointer(self, run_ids: Iterable[str]) -> set[str]:
@@ -211,7 +211,7 @@ class Quotas:
                 update(self._key, sets={}, adds={"spent": microdollars}, when=same), returning="ALL_NEW"
             )
         except ConditionFailed:
-            sets = self._kept() | {"month": month, "spent": microdollars}
+            sets = self._expiry() | {"month": month, "spent": microdollars}
             other = Attr("month").not_exists() | Attr("month").ne(month)
             try:
                 row = self._table.write(update(self._key, sets=sets, when=other), returning="ALL_NEW")
@@ -229,7 +229,7 @@ class Quotas:
         except ConditionFailed:
             return
 
-    def _kept(self) -> Item:
+    def _expiry(self) -> Item:
         """The row ends by itself when its user comes no more."""
         return {"expires_at": int(self._table.now()) + self._limits.quota_row_s}
 

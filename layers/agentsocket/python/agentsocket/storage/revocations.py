@@ -41,7 +41,7 @@ class Revocations:
     def require_token(self) -> None:
         """Raises TokenRejected when the principal's own token was revoked: one read."""
         principal = self._principal
-        if self.of_session(principal.session).cover(principal.session, principal.issued_at):
+        if self.of_session(principal.session).covers(principal.session, principal.issued_at):
             raise TokenRejected("the token has been revoked")
 
     def of_session(self, session: str) -> RevokedTokens:

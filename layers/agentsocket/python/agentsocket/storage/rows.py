@@ -26,7 +26,7 @@ class Connection(Struct, frozen=True):
     """A socket of the user; pushes wait until it is `live`. Times are in seconds.
 
     `token_exp` is when its authorization ends, `token_iat` and `session` say which revocations are meant for it;
-    `checks` counts the looks at it that `connection_checks.py` has taken.
+    `checks` counts the checks of it that `connection_checks.py` has done.
     """
 
     connection_id: str
@@ -62,7 +62,7 @@ class RevokedTokens(Struct, frozen=True):
     everything: int = -1
     sessions: Mapping[str, int] = field(default_factory=dict)
 
-    def cover(self, session: str, issued_at: int) -> bool:
+    def covers(self, session: str, issued_at: int) -> bool:
         """Whether a token of that session (empty when it names none) is dead."""
         return issued_at <= max(self.everything, self.sessions.get(keys.session_hash(session), -1))
 
@@ -109,10 +109,10 @@ class UserActivity(Struct, frozen=True):
         stops, deleted = _named(found, keys.STOP), _named(found, keys.DELETED)
         return cls(connections, RevokedTokens.of(revoked), running, stops, deleted)
 
-    def halts(self, run: Run) -> bool:
+    def must_stop(self, run: Run) -> bool:
         """Whether somebody has asked for that run's end, its thread is gone, or the sign-in it was sent under ended."""
         unwanted = run.run_id in self.stops or run.thread_id in self.deleted
-        return unwanted or self.revocations.cover(run.session, run.token_iat)
+        return unwanted or self.revocations.covers(run.session, run.token_iat)
 
     def surplus(self, newest: str, *, at_most: int) -> list[Connection]:
         """Which connections have to go so that `newest` may stay: first those that follow no run, the oldest first."""
@@ -122,7 +122,7 @@ class UserActivity(Struct, frozen=True):
 
     def revoked(self, connection: Connection) -> bool:
         """Whether that connection's token is dead."""
-        return self.revocations.cover(connection.session, connection.token_iat)
+        return self.revocations.covers(connection.session, connection.token_iat)
 
 
 def _named(items: Iterable[Item], prefix: str) -> frozenset[str]:

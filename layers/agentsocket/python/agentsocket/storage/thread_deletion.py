@@ -38,7 +38,7 @@ class ThreadDeletion:
             raise NotFound("no such thread", field="thread_id")
 
     def hide(self) -> None:
-        """From now on nothing of the thread can be read, and workers look away. A thread that is gone stays so."""
+        """From now on nothing of the thread can be read, and workers stop. A thread that is gone stays so."""
         now = int(self._table.now())
         tombstone = {"deleted_at": now, "deleted_by": self._by, "expires_at": now + self._limits.tombstone_s}
         row = keys.thread(self._user_id, self._thread_id)

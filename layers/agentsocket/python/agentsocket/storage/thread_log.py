@@ -1,6 +1,6 @@
 """A thread's log: its lease, its events in contiguous seqs, its transcript (delivery.md, Lease and attempts).
 
-A not-exists condition guards each slot, not the lease: a writer that loses a slot looks at the lease and goes on at the
+A not-exists condition guards each slot, not the lease: a writer that loses a slot reads the lease and goes on at the
 new tail if the lease is its own. A run begins and ends in one transaction each. A write whose answer was lost is
 recognised by what it left: this writer's own owner, attempt and event id.
 """

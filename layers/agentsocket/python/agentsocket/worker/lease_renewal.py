@@ -72,7 +72,7 @@ async def watch(job: RunJob, fan_out: FanOut, deadline: Deadline) -> None:
     while True:
         try:
             activity = await fan_out.poll()
-            if activity.halts(job.run):
+            if activity.must_stop(job.run):
                 deadline.stop()
         except Unavailable:
             _logger.warning("connections_unreadable")
