@@ -8,7 +8,8 @@ import pytest
 
 from agentsocket.__main__ import main as agentsocket
 from authservice.__main__ import main as authservice
-from tests.support.pages import ELSEWHERE, KINDS, MARKS, ROOT, Block, blocks, commands, pages, prose
+from tests.support.pages import ELSEWHERE, KINDS, MARKS, Block, blocks, commands, pages, prose
+from tests.support.size_budget import ROOT
 
 EVERY = [command for page in pages() for command in commands(page)]
 MAKEFILE = (ROOT / "Makefile").read_text()

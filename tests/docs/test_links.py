@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import ROOT, anchors, pages, prose
+from tests.support.pages import anchors, pages, prose
+from tests.support.size_budget import ROOT
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 

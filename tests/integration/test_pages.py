@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.pages import PROMPT, ROOT, blocks, commands, pages
+from tests.support.pages import PROMPT, blocks, commands, pages
+from tests.support.size_budget import ROOT
 from tests.support.waiting import TIME_FACTOR, until
 
 PAGES = [page for page in pages() if any(command.runs_here for command in commands(page))]

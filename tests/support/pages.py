@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import markdown
+from tests.support.size_budget import ROOT
+
 FOLDERS = (".", "docs", "clients/python", "examples")
 MARKS = ("needs an AWS account", "needs Docker", "needs a quiet machine")
 KINDS = {"", "sh", "console", "python", "json", "mermaid", "text", "html"}
@@ -49,7 +50,6 @@ ELSEWHERE = {
 }
 
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _COMMENT = re.compile(r"(?:^|\s)#\s.*")
 _CONTINUED = re.compile(r"\\\n\s*|(?<=\|)\n\s*")
 
@@ -125,5 +125,5 @@ def prose(page: str) -> str:
 
 def anchors(page: str) -> set[str]:
     """Where links into a page may lead: its headings, as GitHub names them."""
-    headings = _HEADING.findall(prose(page))
+    headings = markdown.headings(text(page))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
