@@ -2,7 +2,8 @@
 
     Storage.for_user(principal) -> UserStorage: connections, revocations, quotas, threads, uploads, runs, ...
 
-After that no call can name another user. Each part has a module of its own, and is made when it is first used.
+After that no call can name another user. Each part has a module of its own, which is
+loaded when the part is first used: a socket that opens or closes needs three of them.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.storage import keys
 from agentsocket.storage.connections import Connections
-from agentsocket.storage.multipart import Uploads
 from agentsocket.storage.quotas import Quotas
 from agentsocket.storage.revocations import Revocations
 from agentsocket.storage.rows import Thread
-from agentsocket.storage.runs import Runs
 from agentsocket.storage.table import Table, Tables
-from agentsocket.storage.thread_deletion import ThreadDeletion
-from agentsocket.storage.thread_log import ThreadLog
-from agentsocket.storage.threads import Threads
 
 if TYPE_CHECKING:
+    from agentsocket.storage.multipart import Uploads
+    from agentsocket.storage.runs import Runs
+    from agentsocket.storage.thread_deletion import ThreadDeletion
+    from agentsocket.storage.thread_log import ThreadLog
+    from agentsocket.storage.threads import Threads
     from agentsocket.storage.user_erasure import UserErasure
 
 
@@ -75,16 +76,22 @@ class UserStorage:
     @cached_property
     def threads(self) -> Threads:
         """The user's threads and the list of them."""
+        from agentsocket.storage.threads import Threads
+
         return Threads(self._table, self._user_id, limits=self._limits, generation=self._generation)
 
     @cached_property
     def uploads(self) -> Uploads:
         """The messages that arrive in parts."""
+        from agentsocket.storage.multipart import Uploads
+
         return Uploads(self._table, self._user_id, self.connections, limits=self._limits)
 
     @cached_property
     def runs(self) -> Runs:
         """The runs of the user's messages."""
+        from agentsocket.storage.runs import Runs
+
         return Runs(self._table, self._user_id, connections=self.connections, threads=self.threads, limits=self._limits)
 
     @cached_property
@@ -96,10 +103,14 @@ class UserStorage:
 
     def log(self, thread_id: str) -> ThreadLog:
         """The log and transcript of one of the user's threads."""
+        from agentsocket.storage.thread_log import ThreadLog
+
         return ThreadLog(self._table, self._user_id, thread_id, limits=self._limits)
 
     def thread_deletion(self, thread_id: str, *, by: str = "") -> ThreadDeletion:
         """The deletion of one of the user's threads by the command `by`."""
+        from agentsocket.storage.thread_deletion import ThreadDeletion
+
         return ThreadDeletion(self._table, self._user_id, thread_id, by=by, limits=self._limits)
 
     def enter(self, connection_id: str, thread_id: str) -> Thread:
