@@ -539,7 +539,7 @@ def test_an_upload_that_cannot_be_closed_is_accepted_all_the_same(world, ada, cl
     client.before[6] = fail
     assert send(world, ada, 3)["duplicate"] is False
     assert client.names[6] == "update_item"
-    assert "was not closed" in caplog.text
+    assert "upload_not_closed" in caplog.text
     assert uploads(world, ada) == {"m1"}
 
 
