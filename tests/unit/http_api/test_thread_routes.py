@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -240,14 +239,6 @@ def test_what_stands_in_the_path_is_not_said_twice(ask, method, query, body):
 def test_a_name_that_is_none_is_refused(ask, thread):
     status, answer, _ = ask("GET", f"/threads/{thread}/messages", token="ada")
     assert (status, answer["error"].get("field")) in ((400, "thread_id"), (404, None))
-
-
-def test_a_body_in_base64_is_a_body_and_other_bytes_are_none(ask):
-    """API Gateway encodes bodies of most types."""
-    encoded = base64.b64encode(b'{"title": "Trips"}').decode()
-    assert ask("POST", "/threads", token="ada", body=encoded, base64=True)[1]["title"] == "Trips"
-    for nonsense in (base64.b64encode(b"\xff\xfe").decode(), "%%%"):
-        assert ask("POST", "/threads", token="ada", body=nonsense, base64=True)[0] == 400
 
 
 def test_http_commands_spend_from_the_user_s_bucket(ask, world, ada, adas, clock):
