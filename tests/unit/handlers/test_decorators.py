@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any, cast
 
 import pytest
 
 from agentsocket import principal
+from agentsocket.aws.management_api import ManagementApi
 from agentsocket.errors import NotFound, NoToken, RateLimited, RunUnfinished, TokenRejected, Unavailable
 from agentsocket.handlers import decorators
 from agentsocket.inputs import Check, Deletion, Revocation, RunRecord, RunRequest, SocketRequest, Upgrade
@@ -28,6 +30,10 @@ def route(event_type, **fields):
     """An event of a WebSocket route."""
     context = {"eventType": event_type, "routeKey": "$default", "connectionId": "c1", "authorizer": ADA.context()}
     return {"requestContext": context, **fields}
+
+
+def websocket(step):
+    return decorators.websocket(cast(ManagementApi, Sockets()))(step)
 
 
 def raising(error):
@@ -93,7 +99,7 @@ def test_an_error_says_by_its_text_alone_which_status_it_means(error, raised, te
 )
 def test_every_value_of_every_header_reaches_the_check(event, upgrade):
     """API Gateway's `headers` has only the last of several: a second token would stay unseen."""
-    seen = []
+    seen: list[Any] = []
 
     def step(given):
         seen.append(given)
@@ -119,7 +125,7 @@ def test_a_fault_of_ours_lets_nobody_in_and_is_no_final_refusal_either():
     ("subprotocol", "headers"), [("agentsocket.v1", {"Sec-WebSocket-Protocol": "agentsocket.v1"}), (None, {})]
 )
 def test_a_socket_opens_with_the_subprotocol_that_the_step_names(subprotocol, headers):
-    seen = []
+    seen: list[Any] = []
 
     def step(request):
         seen.append(request)
@@ -141,34 +147,34 @@ def test_a_socket_that_may_not_open_hears_why_by_its_status(error, status, log):
 
 @pytest.mark.parametrize(("authorizer", "calls"), [(ADA.context(), 1), (None, 0), ({}, 0)])
 def test_a_closed_socket_is_forgotten_if_it_was_ever_let_in(authorizer, calls):
-    seen = []
+    seen: list[Any] = []
     event = route("DISCONNECT")
     event["requestContext"]["authorizer"] = authorizer
     assert decorators.disconnect(seen.append)(event, None) == {"statusCode": 200}
     assert [request.connection_id for request in seen] == ["c1"] * calls
 
 
-@pytest.mark.parametrize("decorate", [decorators.connect, decorators.disconnect, decorators.websocket(Sockets())])
+@pytest.mark.parametrize("decorate", [decorators.connect, decorators.disconnect, websocket])
 def test_an_event_of_another_kind_reaches_no_step(decorate, log):
     """security.md, Routes: a frame may name `$disconnect` as its type, and is then routed there."""
-    seen = []
+    seen: list[Any] = []
     assert decorate(seen.append)(route("ANOTHER", body=PING), None) == {"statusCode": 400}
     assert seen == []
     assert [line["message"] for line in logged(log)] == ["event_type_refused"]
 
 
 def test_a_reply_rides_the_response():
-    answer = decorators.websocket(Sockets())(lambda _: [Reply(protocol.Pong())])(route("MESSAGE", body=PING), None)
+    answer = websocket(lambda _: [Reply(protocol.Pong())])(route("MESSAGE", body=PING), None)
     frame = schema_check.read(answer["body"])
     assert (answer["statusCode"], frame["type"], frame["reply_to"]) == (200, "pong", "command-1")
 
 
 def test_a_response_without_a_frame_has_no_body():
-    assert decorators.websocket(Sockets())(lambda _: [])(route("MESSAGE", body=PING), None) == {"statusCode": 200}
+    assert websocket(lambda _: [])(route("MESSAGE", body=PING), None) == {"statusCode": 200}
 
 
 def test_a_refused_command_is_no_fault(log):
-    answer = decorators.websocket(Sockets())(raising(NotFound("no such thread")))(route("MESSAGE", body=PING), None)
+    answer = websocket(raising(NotFound("no such thread")))(route("MESSAGE", body=PING), None)
     assert schema_check.read(answer["body"])["payload"]["code"] == "not_found"
     assert [line["message"] for line in logged(log)] == ["route_completed"]
 
@@ -176,7 +182,7 @@ def test_a_refused_command_is_no_fault(log):
 def test_a_fault_of_ours_is_internal_to_the_client_and_a_type_and_a_place_to_the_log(log):
     """security.md, Logs: of a group the first fault, since the group itself says nothing."""
     fault = ExceptionGroup(SECRET, [ExceptionGroup(SECRET, [ZeroDivisionError(SECRET)]), KeyError(SECRET)])
-    answer = decorators.websocket(Sockets())(raising(fault))(route("MESSAGE", body=PING), None)
+    answer = websocket(raising(fault))(route("MESSAGE", body=PING), None)
     frame = schema_check.read(answer["body"])
     assert (frame["type"], frame["payload"]["code"], frame["reply_to"]) == ("error", "internal", "command-1")
     failed, completed = logged(log)
@@ -214,7 +220,7 @@ RUN = {"user": "u", "thread_id": "t", "run_id": "r"}
     ],
 )
 def test_a_record_of_the_run_queue_is_a_run_or_a_deletion(body, request_):
-    seen = []
+    seen: list[Any] = []
 
     async def step(record):
         seen.append(record)
@@ -232,7 +238,7 @@ def test_a_record_of_the_run_queue_is_a_run_or_a_deletion(body, request_):
     ],
 )
 def test_a_record_of_the_control_queue_is_a_check_or_a_revocation(body, order):
-    seen = []
+    seen: list[Any] = []
     assert failed(decorators.control(seen.append)(records(body), None)) == []
     assert seen == [order]
 
@@ -252,7 +258,7 @@ def test_a_record_that_cannot_be_done_yet_comes_back_and_is_no_fault(error, log)
 
 
 def test_one_record_s_fault_is_not_the_others(log):
-    seen = []
+    seen: list[Any] = []
 
     def step(order):
         if order.number == 1:
@@ -268,7 +274,7 @@ def test_one_record_s_fault_is_not_the_others(log):
 
 @pytest.mark.parametrize("body", ["nonsense", "[]", "{}", '{"check": {}}', '{"user": "u", "thread_id": "t"}'])
 def test_a_record_that_says_nothing_reaches_no_step_and_stays_in_the_queue(body):
-    seen = []
+    seen: list[Any] = []
 
     async def step(record):
         seen.append(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,8 @@ def event(method, path, **fields):
 
 
 def resolved(api, *arguments, **fields):
-    return resolver.resolver(api, origins={ORIGIN}).resolve(event(*arguments, **fields), None)
+    found: Any = resolver.resolver(api, origins={ORIGIN})
+    return found.resolve(event(*arguments, **fields), None)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
