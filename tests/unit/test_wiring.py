@@ -1,4 +1,4 @@
-"""The seams of a deployment: made once, from its settings, by who needs them, and nothing earlier than that."""
+"""The adapters of a deployment: made once, from its settings, by who needs them, and nothing earlier than that."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.functions.test_events import forget_wiring
 from tests.support.env import GIVEN
 from tests.support.waiting import until
 
-SEAMS = [
+ADAPTERS = [
     wiring.limits,
     wiring.admit,
     wiring.verify,
@@ -65,13 +65,13 @@ def loaded_by(statement):
     return set(run.stdout.split())
 
 
-@pytest.mark.parametrize("seam", SEAMS, ids=lambda seam: seam.__name__)
-def test_a_seam_is_made_once(seam):
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.__name__)
+def test_an_adapter_is_made_once(adapter):
     """Boto3's clients are what a cold start is made of."""
-    assert seam() is seam()
+    assert adapter() is adapter()
 
 
-def test_whoever_uses_a_seam_uses_the_same_one():
+def test_whoever_uses_an_adapter_uses_the_same_one():
     assert wiring.api()._storage is wiring.storage()
     assert wiring.api()._run_queue is wiring.run_queue()
     assert wiring.control()._storage is wiring.storage()
@@ -92,7 +92,7 @@ def test_whoever_uses_a_seam_uses_the_same_one():
         (lambda: wiring.management_api(), "AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI"),
     ],
 )
-def test_what_a_seam_needs_is_demanded_when_it_is_made(deployed, make, missing):
+def test_what_an_adapter_needs_is_demanded_when_it_is_made(deployed, make, missing):
     """L4: at the cold start, not at a user's first message."""
     deployed.delenv(missing)
     with pytest.raises(SettingsError, match=missing):
@@ -131,7 +131,7 @@ def test_what_an_operator_names_is_used(dynamodb, ada):
     ],
 )
 def test_a_user_s_own_role_is_for_who_has_no_access_of_its_own(deployed, role, per_user, kind):
-    """delivery.md, IAM mode."""
+    """security.md, IAM mode."""
     deployed.setenv("TENANT_ROLE", role)
     assert type(wiring._tables(per_user=per_user, name="")) is kind
 
@@ -147,7 +147,7 @@ def test_contexts_are_kept_where_the_deployment_says(deployed, store, kind):
 
 
 def test_a_call_of_the_sdk_gives_up_before_the_lease_ends():
-    """Delivery.md, Lease: a worker that still waits for an answer is taken for dead."""
+    """delivery.md, The lease: a worker that still waits for an answer is taken for dead."""
     config: Any = wiring.run_queue()._client.meta.config
     attempts = config.retries["total_max_attempts"]
     assert attempts == 3
@@ -173,7 +173,7 @@ def test_limits_and_origins_are_the_deployment_s(deployed):
 # What is loaded, and when.
 
 
-def test_knowing_the_seams_loads_none():
+def test_knowing_the_adapters_loads_none():
     """Import budget."""
     loaded = loaded_by("wiring.limits()")
     assert not loaded & {"boto3", "botocore", "jwt", "redis", "agentsocket.storage.user", "agentsocket.auth.tokens"}
@@ -192,7 +192,7 @@ def test_redis_is_loaded_where_contexts_are_kept_there(deployed):
     assert "agentsocket.contexts.redis_store" in loaded_by("wiring.contexts()")
 
 
-def test_garbage_is_not_collected_while_a_seam_is_made():
+def test_garbage_is_not_collected_while_an_adapter_is_made():
     """It would look through all that boto3 loads: a fifth of a cold start."""
     collecting = []
     made = wiring._seam(lambda: collecting.append(gc.isenabled()))
@@ -200,7 +200,7 @@ def test_garbage_is_not_collected_while_a_seam_is_made():
     assert (collecting, gc.isenabled()) == ([False], True)
 
 
-def test_a_seam_that_could_not_be_made_is_tried_again():
+def test_an_adapter_that_could_not_be_made_is_tried_again():
     tried = []
 
     def make():

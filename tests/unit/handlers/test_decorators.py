@@ -140,7 +140,7 @@ def test_a_socket_opens_with_the_subprotocol_that_the_step_names(subprotocol, he
     ("error", "status"),
     [(TokenRejected("revoked"), 403), (RateLimited("too many", retry_after_ms=1), 429), (KeyError(SECRET), 500)],
 )
-def test_a_socket_that_may_not_open_hears_why_by_its_status(error, status, log):
+def test_a_socket_that_may_not_open_gets_a_status_that_says_why(error, status, log):
     assert decorators.connect(raising(error))(route("CONNECT"), None) == {"statusCode": status}
     assert SECRET not in log.getvalue()
 
@@ -245,8 +245,6 @@ def test_a_record_of_the_control_queue_is_a_check_or_a_revocation(body, order):
 
 @pytest.mark.parametrize("error", [RunUnfinished("another worker has it"), Unavailable("the table does not answer")])
 def test_a_record_that_cannot_be_done_yet_comes_back_and_is_no_fault(error, log):
-    """B9."""
-
     async def step(_):
         raise error
 

@@ -96,12 +96,12 @@ def test_a_replay_hands_on_the_log_s_bytes_and_reads_none_of_them():
     assert msgspec.json.encode(batch) == b'{"events":[' + b",".join(frames) + b'],"more":false}'
 
 
-def test_a_thread_that_was_made_is_told_as_a_list_tells_it():
+def test_a_created_thread_has_the_fields_that_it_has_in_a_list():
     made, listed = least(protocol.ThreadCreated), least(protocol.ThreadInfo)
     assert written(made) == written(listed)
 
 
-def test_a_run_under_way_is_whole_unless_it_says_that_it_was_cut():
+def test_a_running_answer_is_whole_unless_it_says_that_it_was_cut():
     run = protocol.ActiveRun(run_id="r", message_id="r.1", content="so far")
     assert written(run) == {"run_id": "r", "message_id": "r.1", "content": "so far"}
     cut = protocol.ActiveRun(run_id="r", message_id="r.1", content="so far", truncated=True)
