@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.size_budget import FUNCTION_LIMIT, ROOT, functions, modules
+from tests.support.size_budget import FUNCTION_LIMIT, FUNCTION_MEDIAN, ROOT, functions, modules
 
 PACKAGE = ROOT / "layers" / "agentsocket" / "python" / "agentsocket"
 
@@ -194,6 +195,10 @@ def test_the_two_broad_excepts_are_two():
 def test_no_function_is_over_the_limit():
     too_long = [f for path in modules() for f in functions(path) if f.lines > FUNCTION_LIMIT]
     assert too_long == []
+
+
+def test_half_of_the_functions_are_short():
+    assert statistics.median(f.lines for path in modules() for f in functions(path)) <= FUNCTION_MEDIAN
 
 
 @pytest.mark.parametrize("name", ["utils", "common", "helpers", "base", "manager"])
