@@ -40,7 +40,7 @@ def test_a_value_is_frozen(value):
     assert value.__struct_config__.frozen
 
 
-@pytest.mark.parametrize("value", sorted(VALUES, key=lambda value: value.__name__), ids=lambda value: value.__name__)
+@pytest.mark.parametrize("value", sorted(VALUES, key=str), ids=lambda value: value.__name__)
 def test_an_agent_need_not_say_more_than_this(value):
     assert {field.name for field in fields(value) if field.required} == NEEDED[value.__name__]
 
