@@ -117,7 +117,7 @@ def test_what_a_function_does_not_need_it_need_not_have(deployed, make, spared):
 def test_what_an_operator_names_is_used(dynamodb, ada):
     """Whatever the environment says."""
     wiring.storage(table="agentsocket").reachable()
-    assert wiring.storage(table="agentsocket").for_user(ada).connections.live().connections == []
+    assert wiring.storage(table="agentsocket").for_user(ada).connections.activity().connections == []
     with pytest.raises(Unavailable):
         wiring.storage().reachable()
 
