@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # adapters are types here: loading them would load the SDK
     from agentsocket.contexts.contract import ContextStore
     from agentsocket.runtime import Runtime
     from agentsocket.storage.user import Storage, UserStorage
+    from agentsocket.worker.job import RunJob
 
 
 def connect(request: SocketRequest, *, storage: Storage, control_queue: ControlQueue) -> str | None:
@@ -136,7 +137,7 @@ async def execute(
     Unavailable, when the record must come again.
     """
     # The worker's alone: routes start cold without them and asyncio.
-    from agentsocket.worker import attempt, claim, thread_sweep
+    from agentsocket.worker import claim, thread_sweep
     from agentsocket.worker.job import RunJob
 
     request = record.request
@@ -161,13 +162,20 @@ async def execute(
         agents=agents,
         runtime=runtime,
     )
+    await _carry_on(job, is_deleted=is_deleted)
+    await runtime.offload(store.quotas.end, run.run_id)
+
+
+async def _carry_on(job: RunJob, *, is_deleted: bool) -> None:
+    """Bring a run to its end, from wherever the last worker left it. Raises RunUnfinished or Unavailable."""
+    from agentsocket.worker import attempt, claim
+
     if is_deleted:
         await attempt.end_silently(job)
-    elif run.terminal:
+    elif job.run.terminal:
         await attempt.push_ending(job)
     else:
         await attempt.attempt(job, await claim.claim(job))
-    await runtime.offload(store.quotas.end, run.run_id)
 
 
 def disconnect(request: SocketRequest, *, storage: Storage) -> None:
