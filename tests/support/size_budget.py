@@ -1,6 +1,6 @@
 """The size of the code, printed by `make lint`: a budget to look at, and two limits that fail.
 
-No function has over 50 lines, and half of them have at most 6.
+No function has over 45 lines, and half of them have at most 6.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("layers", "functions", "local", "clients", "benchmarks", "examples")
-FUNCTION_LIMIT = 50
+FUNCTION_LIMIT = 45
 FUNCTION_MEDIAN = 6
 MODULE_AIM = 300
 
