@@ -236,6 +236,8 @@ def test_the_socket_path_loads_no_token_library_no_framework_and_nothing_of_the_
     loaded = imported_by(ROUTES)
     assert "agentsocket.protocol.messages" in loaded
     assert not loaded & {"jwt", "cryptography", "redis", "pydantic", "requests", "aiohttp", "asyncio"}
+    assert "agentsocket.storage.runs" in loaded
+    assert "agentsocket.storage.user_erasure" not in loaded  # the command line's alone
 
 
 def test_what_explains_a_refusal_is_loaded_by_the_first_one():
