@@ -71,6 +71,27 @@ def test_a_description_has_the_characters_that_oauth_allows(raised):
         assert OAUTH.fullmatch(raised.text)
 
 
+INTERNAL = re.compile(r"DynamoDB|SQS|KMS|Redis|Lambda|\bS3\b")
+
+
+@pytest.mark.parametrize("raised", RAISED, ids=[raised.where for raised in RAISED])
+def test_a_client_is_told_nothing_of_what_is_behind(raised):
+    """What an operator needs to know of it is the `cause`, which only the log gets."""
+    if issubclass(raised.error, errors.CommandError | authservice.errors.Refusal):
+        assert not INTERNAL.search(raised.text)
+
+
+def test_no_text_of_a_library_or_a_service_is_handed_on_as_why_something_is_not_available():
+    handed_on = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted((ROOT / "layers").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Unavailable"
+        if "error" in {name.id for part in node.args for name in ast.walk(part) if isinstance(name, ast.Name)}
+    ]
+    assert handed_on == []
+
+
 def test_there_are_texts_to_look_at():
     assert len(RAISED) > 150
     assert {raised.error for raised in RAISED} > {errors.BadRequest, errors.NotFound, authservice.errors.InvalidGrant}

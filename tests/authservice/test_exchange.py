@@ -275,10 +275,13 @@ TOO_LARGE = json.dumps({"keys": GOOD}).encode() + b" " * 65_536
     ],
     ids=["error", "no JSON", "a list", "keys no list", "no keys", "too large", "too many", "deep"],
 )
-def test_an_issuer_without_keys_is_an_outage_and_not_the_user_s_fault(auth, status, document, headers):
+def test_an_issuer_without_keys_is_an_outage_and_not_the_user_s_fault(auth, log, status, document, headers):
     auth.issuer.status, auth.issuer.document, auth.issuer.headers = status, document, headers
     token = auth.issuer.id_token(now=auth.clock())
     assert auth.call.exchange(token).error == (503, "temporarily_unavailable")
+    said = "the keys of the identity issuer cannot be fetched; send the request again"
+    assert json.loads(auth.call.exchange(token).body)["error_description"] == said
+    assert "127.0.0.1" in log.getvalue(), "the log has host and cause"
 
 
 def test_keys_are_not_taken_from_where_a_redirect_leads(auth):

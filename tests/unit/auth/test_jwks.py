@@ -277,8 +277,11 @@ def test_a_redirect_to_a_real_key_set_is_not_followed(issuer, clock):
 def test_an_address_nobody_listens_at_is_no_answer(clock):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as refused:
         Keys("", f"http://127.0.0.1:{port}/", limits=LIMITS, now=clock)("a")
+    assert refused.value.message == "the issuer's keys cannot be fetched; retry"
+    assert "request to 127.0.0.1" in refused.value.cause
+    assert "refused" in refused.value.cause.lower()
 
 
 def test_a_drip_feed_is_cut_off_at_the_time_out(clock):
