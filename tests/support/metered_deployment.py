@@ -15,7 +15,6 @@ from typing import Any
 
 import boto3
 import msgspec
-from moto import mock_aws
 
 from agentsocket import relay
 from agentsocket.agents.contract import Agent, AgentEvent, Report, Text, Turn
@@ -32,7 +31,7 @@ from agentsocket.runtime import Runtime
 from agentsocket.storage import keys
 from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage
-from tests.conftest import create_table, principal_of
+from tests.conftest import create_table, mocked_aws, principal_of
 from tests.support import schema_check
 from tests.support.fakes import Clock, Connections
 from tests.support.metering import Call, Meter
@@ -162,7 +161,7 @@ def metered(*, call_s: float = CALL_S) -> Iterator[Metered]:
     """A deployment for as long as the block lasts; a worker's calls take `call_s` of virtual time each."""
     connections = Connections()
     try:
-        with mock_aws(), closing(Metered(connections, limits=Limits(), call_s=call_s)) as deployment:
+        with mocked_aws(), closing(Metered(connections, limits=Limits(), call_s=call_s)) as deployment:
             yield deployment
     finally:
         connections.stop()

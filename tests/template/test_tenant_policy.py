@@ -14,7 +14,6 @@ from typing import Any
 import boto3
 import pytest
 from cfnlint.template.template import Template  # type: ignore[import-untyped]
-from moto import mock_aws
 
 from agentsocket.contexts.contract import UserContexts
 from agentsocket.contexts.dynamodb import TableContexts
@@ -23,7 +22,7 @@ from agentsocket.limits import Limits
 from agentsocket.principal import user_id
 from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage, UserStorage
-from tests.conftest import ISSUER, create_table, principal_of
+from tests.conftest import ISSUER, create_table, mocked_aws, principal_of
 from tests.support.fakes import Clock
 from tests.support.iam_recording import Access, Recorder, accesses
 from tests.support.two_users import CASES, CONTEXT_CASES, ONLY_IN, Hers, prepared, remembered
@@ -209,7 +208,7 @@ def really_asked() -> Iterator[dict[str, set[Access]]]:
             if "dynamodb" in ONLY_IN.get(name, ("dynamodb",))
         ),
     ]
-    with mock_aws():
+    with mocked_aws():
         client, look = boto3.client("dynamodb"), boto3.client("dynamodb")
         recorder = Recorder(client)
         yield {

@@ -4,18 +4,18 @@ import json
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from agentsocket.aws.run_queue import RunQueue
 from agentsocket.errors import Unavailable
 from agentsocket.inputs import Deletion, RunRecord, RunRequest
+from tests.conftest import mocked_aws
 
 REQUEST = RunRequest("u" * 32, "t", "r")
 
 
 @pytest.fixture
 def sqs():
-    with mock_aws():
+    with mocked_aws():
         yield boto3.client("sqs")
 
 

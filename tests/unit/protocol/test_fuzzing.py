@@ -17,7 +17,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 from msgspec import UNSET
 
 from agentsocket.aws.management_api import ManagementApi

@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from agentsocket import principal
 from agentsocket.contexts.contract import ContextStore
@@ -27,7 +26,7 @@ from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage
-from tests.conftest import create_table, principal_of
+from tests.conftest import create_table, mocked_aws, principal_of
 from tests.support import redis_server
 from tests.support.fakes import Clock
 from tests.support.iam_recording import Recorder
@@ -76,7 +75,7 @@ def belongs(partition: str, who: Principal) -> bool:
 
 @pytest.fixture(scope="module")
 def clients() -> Iterator[tuple[Any, Any]]:
-    with mock_aws():
+    with mocked_aws():
         yield boto3.client("dynamodb"), boto3.client("dynamodb")
 
 

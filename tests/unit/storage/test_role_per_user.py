@@ -22,14 +22,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from agentsocket.errors import Unavailable
 from agentsocket.limits import Limits
 from agentsocket.storage.role_per_user import Tenants
 from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage
-from tests.conftest import create_table, principal_of
+from tests.conftest import create_table, mocked_aws, principal_of
 from tests.support.fakes import Clock
 from tests.support.waiting import TIME_FACTOR
 
@@ -205,7 +204,7 @@ def test_storage_works_through_a_user_s_credentials_and_says_who_it_is(clock):
     """Of moto's STS, which knows whose credentials are whose."""
     clock.now = time.time()
     used: list[str] = []
-    with mock_aws():
+    with mocked_aws():
         create_table(boto3.client("dynamodb"))
 
         def open_table(**credentials: Any) -> Table:
