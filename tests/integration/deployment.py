@@ -10,7 +10,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,6 +32,7 @@ from local.signin import EXCHANGE, ID_TOKEN
 from local.tokens import AccessTokens
 from tests.integration.http_request import Answer, ask, form
 from tests.support import schema_check
+from tests.support.lifeline import Tied
 from tests.support.waiting import TIME_FACTOR
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,8 +55,7 @@ class Deployment:
     """A stack of our own: started by the command that people use, stopped with Ctrl-C."""
 
     def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "local", "up", "--port", "0", *options]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self._process = Tied("local", "up", "--port", "0", *options, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.startswith("WebSocket URL: "):

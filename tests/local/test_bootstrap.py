@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from local.state import ROOT
-from tests.local.programs import PATIENCE_S, wait_until
+from tests.support.processes import PATIENCE_S, wait_until
 
 READ = (
     "local/bootstrap.py",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local.guarded import GUARD
-from tests.local.programs import PATIENCE_S, is_group_gone, wait_until
+from tests.support.processes import PATIENCE_S, is_group_gone, wait_until
 
 
 def module(folder: Path, code: str) -> str:

@@ -16,13 +16,17 @@ import pytest
 from local.__main__ import DEFAULT_PORT
 from local.state import running
 from tests.integration.http_request import ask, form
-from tests.local.programs import PATIENCE_S, children, is_group_gone, local, up, wait_until
+from tests.local.programs import local, up
+from tests.support import layer_builds
+from tests.support.processes import PATIENCE_S, children, is_group_gone, wait_until
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder for the tests of this module: the layers are built once."""
-    return tmp_path_factory.mktemp("state")
+    """A state folder for the tests of this module; its layers are built once for all test processes."""
+    made = tmp_path_factory.mktemp("state")
+    (made / "build").symlink_to(layer_builds.for_this_machine().parent)
+    return made
 
 
 def port_of(url: str) -> int:

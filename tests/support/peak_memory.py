@@ -52,7 +52,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     said = ", ".join(f"{name} {mb} MB" for name, mb in sorted(peaks.items()))
     terminalreporter.write_line(f"peak memory of each test process: {said} (limit {LIMIT_MB} MB)")
     for name in above(peaks):
-        terminalreporter.write_line(f"FAILED: process {name} needed {peaks[name]} MB; the limit is {LIMIT_MB} MB", red=True)
+        terminalreporter.write_line(
+            f"FAILED: process {name} needed {peaks[name]} MB; the limit is {LIMIT_MB} MB", red=True
+        )
 
 
 def above(peaks: dict[str, int]) -> list[str]:

@@ -10,7 +10,6 @@ import contextlib
 import random
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from redis.retry import Retry
 
 from agentsocket.contexts.redis_client import RedisServer
 from agentsocket.limits import Limits
+from tests.support.lifeline import Tied, run_tied
 from tests.support.waiting import TIME_FACTOR
 
 PASSWORD = "only-for-tests"
@@ -39,13 +39,13 @@ class RedisProcess:
         self.port = _free_port()
         self._cluster = cluster
         self._persistent = persistent
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Tied | None = None
 
     def start(self) -> None:
         """Return when it answers. Raises TimeoutError with what it said."""
         command = [_executable(), *self._settings()]
         with (self.folder / "redis.log").open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+            self._process = run_tied(command, stdout=log, stderr=log)
         deadline = time.monotonic() + _ANSWERS_S * TIME_FACTOR
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -56,8 +56,7 @@ class RedisProcess:
     def kill(self) -> None:
         """SIGKILL: whatever it has not saved is lost."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.kill_group()
             self._process = None
 
     def stop(self) -> None:

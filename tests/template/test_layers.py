@@ -1,7 +1,6 @@
 """The layers as `sam build` makes them: complete, for the right machine, with bytecode where that can be."""
 
 import os
-import platform
 import re
 import struct
 import subprocess
@@ -11,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from layers import build
+from tests.support import layer_builds
 from tests.template import reading
 from tests.template.reading import ROOT
 
 HOST_PYTHON = f"python3.{sys.version_info.minor}"
-HOST_ARCH = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 # Each package of ours, and the layer that it is alone in.
 PACKAGES = {"agentsocket": "AgentsocketLayer", "authservice": "AuthserviceLayer"}
 ELF_MACHINE = {"arm64": 183, "x86_64": 62}
@@ -37,30 +36,16 @@ sys.exit(any("site-packages" in (getattr(found, "__file__", "") or "") for found
 """
 
 
-def sam_build(folder: Path, python: str, arch: str, processor: str) -> str:
-    """`sam build` for one target into `folder`; what it said."""
-    command = [str(ROOT / ".tools/bin/sam"), "build", "--build-dir", str(folder), "--parameter-overrides"]
-    overrides = [f"PythonRuntime={python}", f"Architecture={processor}"]
-    target = {"LAMBDA_PYTHON": python, "LAMBDA_ARCH": arch, "SAM_CLI_TELEMETRY": "0"}
-    quiet = {**os.environ, **target, "__SAM_CLI_APP_DIR": str(folder.parent)}
-    done = subprocess.run([*command, *overrides], cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built():
     """Layers for this machine and its Python, as the laptop stack has them."""
-    folder = tmp_path_factory.mktemp("host") / "build"
-    sam_build(folder, HOST_PYTHON, "host", HOST_ARCH)
-    return folder
+    return layer_builds.for_this_machine()
 
 
 @pytest.fixture(scope="module")
-def cross_built(tmp_path_factory):
+def cross_built():
     """Layers for the template's default target, whatever this machine is; with what sam said."""
-    folder = tmp_path_factory.mktemp("cross") / "build"
-    return folder, sam_build(folder, build.DEFAULT_PYTHON, build.DEFAULT_ARCH, build.DEFAULT_ARCH)
+    return layer_builds.for_the_default_target()
 
 
 def bytecode(folder: Path, version: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.virtual_time import VirtualLoop
+from tests.support.virtual_time import VirtualLoop
 
 
 def pytest_asyncio_loop_factories() -> dict[str, type[VirtualLoop]]:

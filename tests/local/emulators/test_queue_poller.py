@@ -17,7 +17,7 @@ from local.deploy import Feed
 from local.emulators.ministack import Ministack
 from local.emulators.queue_poller import Poller, is_success, record
 from tests.local.functions import make_function
-from tests.local.programs import wait_until
+from tests.support.processes import wait_until
 
 VISIBILITY_S = 1
 
