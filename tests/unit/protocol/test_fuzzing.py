@@ -28,7 +28,7 @@ from agentsocket.protocol import messages as protocol
 from agentsocket.runtime import Runtime
 from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage
-from tests.conftest import captured, create_table, principal_of
+from tests.conftest import captured, create_table, mocked_aws, principal_of
 from tests.support import command_samples, schema_check
 from tests.support.fakes import Clock, Scripted
 from tests.support.world import World
@@ -166,7 +166,7 @@ def handler():
     async def offload(function, *args, **kwargs):
         return function(*args, **kwargs)
 
-    with mock_aws(), captured(decorators.logger):
+    with mocked_aws(), captured(decorators.logger):
         client = boto3.client("dynamodb")
         create_table(client)
         storage = Storage(Table(client, "agentsocket", now=clock), limits=LIMITS, generation="1")
