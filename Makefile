@@ -14,13 +14,14 @@ FUNCTION :=
 EVENT :=
 N :=
 SEED :=
+MUTANTS :=
 # What a deployment runs on: the template's defaults, and what the layers are built for.
 LAMBDA_PYTHON := python3.13
 LAMBDA_ARCH := arm64
 # Tests wait this many times as long as a quick machine would need.
 TIME_FACTOR := 3
 export LAMBDA_PYTHON LAMBDA_ARCH TIME_FACTOR
-unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT N SEED
+unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT N SEED MUTANTS
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
@@ -77,8 +78,8 @@ lint: setup ## Check style and types, and print the size of the code
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m tests.support.size_budget
 
-simulate: setup ## Play N=1000 seeds of a simulated deployment from SEED=0 on; N=1 prints what happens in that seed
-	@$(PYTHON) -m tests.simulation $(call option,--seeds,$(N)) $(call option,--first,$(SEED))
+simulate: setup ## Play N=1000 seeds of a simulated deployment from SEED=0 on; N=1 prints one; MUTANTS=1 plants faults
+	@$(PYTHON) -m tests.simulation $(call option,--seeds,$(N)) $(call option,--first,$(SEED)) $(if $(MUTANTS),--mutants)
 
 bench: setup ## Measure the figures of docs/benchmarks.md, on a stack of its own
 	@$(PYTHON) -m benchmarks

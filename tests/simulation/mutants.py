@@ -1,26 +1,34 @@
 """Ten ways in which delivery was nearly built, or might be broken one day. Each must cost some seed a promise.
 
 A mutant is a text of the package and what stands in its place. When the old text is gone, the mutant must be written
-anew: `test_mutants.py` fails then.
+anew: `test_mutants.py` fails then. When other seeds find it than the one that is recorded with it, `make simulate
+MUTANTS=1` says which: it searches without knowing.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "layers" / "agentsocket" / "python" / "agentsocket"
+from tests.support.lifeline import Tied
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "layers" / "agentsocket" / "python" / "agentsocket"
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`old` stands in `module` once; `new` is the fault."""
+    """`old` stands in `module` once; `new` is the fault. `seed` is the first that finds it."""
 
     name: str
     module: str
     old: str
     new: str
+    seed: int
 
 
 def made(mutant: Mutant, folder: Path) -> Path:
@@ -35,6 +43,19 @@ def made(mutant: Mutant, folder: Path) -> Path:
     return folder
 
 
+def play(mutant: Mutant, *, first: int, seeds: int, processes: int) -> tuple[bool, str]:
+    """Play so many seeds with the fault, to the first that breaks a promise. Whether one did, and what was said."""
+    options = {"first": first, "seeds": seeds, "processes": processes}
+    given = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.pathsep.join([str(made(mutant, Path(folder))), str(ROOT)])
+        command = ["tests.simulation", *given, "--until-broken"]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with Tied(*command, env={**os.environ, "PYTHONPATH": path}, **streams) as playing:
+            said = playing.communicate()[0]
+    return playing.returncode == 1 and "broken promises; play it again" in said, said
+
+
 MUTANTS = [
     Mutant(
         "an event is written over whatever is in its slot",
@@ -43,6 +64,7 @@ MUTANTS = [
 """,
         """        return put(row)
 """,
+        seed=76,
     ),
     Mutant(
         "the cursor is written after the log was read",
@@ -53,6 +75,7 @@ MUTANTS = [
         """    missed = _missed(log, since, limits, max_bytes)
     generation = store.connections.subscribe(connection_id, thread_id, cursor=log.top())
 """,
+        seed=68,
     ),
     Mutant(
         "an event is pushed before it is in the log",
@@ -61,6 +84,7 @@ MUTANTS = [
         """        self._written(build(self.top + 1))
         self.top -= 1
         event = await self._runtime.offload(self._log.append,""",
+        seed=57,
     ),
     Mutant(
         "who has lost a slot does not look at the lease",
@@ -69,6 +93,7 @@ MUTANTS = [
 """,
         """        if not meta:
 """,
+        seed=76,
     ),
     Mutant(
         "a record is acknowledged though the lease was lost",
@@ -79,6 +104,7 @@ MUTANTS = [
         """    elif unfinished:
         return
 """,
+        seed=1380,
     ),
     Mutant(
         "a worker stops at any slot it loses, be it to itself",
@@ -86,6 +112,7 @@ MUTANTS = [
         """                if refused.row and (refused.row["owner"],""",
         """                raise LeaseLost("the slot was taken") from refused
                 if refused.row and (refused.row["owner"],""",
+        seed=29,
     ),
     Mutant(
         "a run's ending is two writes",
@@ -96,6 +123,7 @@ MUTANTS = [
                 self._table.transact(*first)
                 self._table.transact(*second)
 """,
+        seed=14,
     ),
     Mutant(
         "nobody looks for subscribers after the last event",
@@ -105,6 +133,7 @@ MUTANTS = [
 """,
         """        self._ending = True
 """,
+        seed=128,
     ),
     Mutant(
         "a message that comes twice is not queued again",
@@ -113,6 +142,7 @@ MUTANTS = [
 """,
         """    if run.state == "accepted" and not accepted.duplicate:
 """,
+        seed=454,
     ),
     Mutant(
         "a thread's tombstone is not looked at",
@@ -121,5 +151,6 @@ MUTANTS = [
             raise""",
         """        if row is None:
             raise""",
+        seed=0,
     ),
 ]
