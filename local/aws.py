@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import boto3
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
@@ -31,16 +32,21 @@ class Access:
 
     def client(self, service: str, config: Config | None = None) -> Any:
         """A boto3 client of `service`, typed by the caller's annotation. `config` adds to the usual settings."""
+        own = botocore.session.Session(session_vars=NOTHING_FROM_HERE)
+        own.register_component("data_loader", DESCRIPTIONS)
         return boto3.Session(
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
             region_name=self.region_name,
-            botocore_session=botocore.session.Session(session_vars=NOTHING_FROM_HERE),
+            botocore_session=own,
         ).client(service, endpoint_url=self.endpoint_url, config=USUAL.merge(config) if config else USUAL)
 
 
 # No proxy, whatever the environment says: what is called is on this machine.
 USUAL = Config(proxies={}, retries={"total_max_attempts": 2})
+
+# What botocore knows of the services, read once per process and not for each client: 0.1 s.
+DESCRIPTIONS = botocore.loaders.create_loader()
 
 # botocore's form: setting -> (name in the config file, environment variable, default, conversion).
 NOTHING_FROM_HERE = {

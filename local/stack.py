@@ -89,7 +89,7 @@ class Stack:
         self._http = await self._new_front(starting, "HTTP API", self._port + 2)
         await self._issuer.start()
         await self._ministack.start()
-        deployment = await self._deploy()
+        deployment = await self._deploy(run / "layers")
         await self._gateway.attach(deployment.outputs["ApiId"])
         await self._auth.attach(deployment.outputs["AuthApiId"])
         await self._http.attach(deployment.outputs["HttpApiId"])
@@ -111,14 +111,13 @@ class Stack:
         await front.start(free_port(wanted, self._say, what=f" for the {name}") if self._port else 0)
         return front
 
-    async def _deploy(self) -> Deployment:
+    async def _deploy(self, layers: Path) -> Deployment:
         target = Target.this_machine()
         parameters = self._template_parameters(target)
         async with built(self._folder / "build", target, say=self._say) as template:
             self._say("deploying template.yaml")
-            return await asyncio.to_thread(
-                deploy, self._ministack.access, template, stack_name=self._stack_name, parameters=parameters
-            )
+            options = {"stack_name": self._stack_name, "parameters": parameters, "layers": layers}
+            return await asyncio.to_thread(deploy, self._ministack.access, template, **options)
 
     def _template_parameters(self, target: Target) -> dict[str, str]:
         return {
