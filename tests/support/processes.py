@@ -50,3 +50,11 @@ def is_group_gone(group: int) -> bool:
 def children(pid: int) -> list[int]:
     """Process ids of the direct children of `pid`."""
     return [seen.pid for seen in processes() if seen.parent == pid]
+
+
+def command_line(pid: int) -> str:
+    """What the process was started as."""
+    path = Path(f"/proc/{pid}/cmdline")
+    if path.exists():
+        return path.read_text().replace("\0", " ")
+    return subprocess.run(["ps", "-p", str(pid), "-o", "args="], capture_output=True, text=True, check=False).stdout
