@@ -21,6 +21,8 @@ LAMBDA_ARCH := arm64
 # Tests wait this many times as long as a quick machine would need.
 TIME_FACTOR := 3
 export LAMBDA_PYTHON LAMBDA_ARCH TIME_FACTOR
+# Bytecode is kept: tests start Python a thousand times, and to compile anew takes longer than what it does then.
+unexport PYTHONDONTWRITEBYTECODE
 unexport USER JSON FILE PORT LIMITS PARAMETERS GROUPS ID SCOPE FUNCTION EVENT N SEED MUTANTS
 
 MAKEFLAGS += --no-print-directory
