@@ -42,11 +42,17 @@ def connections() -> Iterator[Connections]:
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory) -> Issuer:
+    """One for all tests: to make and to read its keys takes long."""
+    return Issuer(tmp_path_factory.mktemp("identity"), url=IDENTITY_URL)
+
+
 @pytest.fixture
-def signers(dynamodb, tmp_path) -> events.Signers:
+def signers(dynamodb, identity) -> events.Signers:
     kms = boto3.client("kms")
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
-    return events.Signers(AccessTokens(kms, key, issuer=ISSUER_URL), Issuer(tmp_path, url=IDENTITY_URL))
+    return events.Signers(AccessTokens(kms, key, issuer=ISSUER_URL), identity)
 
 
 @pytest.fixture

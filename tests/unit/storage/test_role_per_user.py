@@ -51,7 +51,7 @@ class Sts(ThreadingHTTPServer):
         self.asked: list[dict[str, str]] = []
         self.fault: tuple[int, str] | None = None
         self.slow_s = 0.0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self) -> str:
