@@ -25,7 +25,7 @@ from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage, UserStorage
 from tests.support.fakes import Clock
 
-pytest_plugins = ["tests.support.peak_memory", "tests.support.interrupting"]
+pytest_plugins = ["tests.support.peak_memory", "tests.support.interrupting", "tests.support.scheduling"]
 
 ISSUER = "https://issuer.example"
 
