@@ -24,8 +24,9 @@ def local(*arguments: str, state: Path, typed: str = "", **settings: str) -> sub
 class Up:
     """A `python -m local up` that is ready."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self.process, self.url = process, url
+    def __init__(self, process: subprocess.Popen[str], url: str, folder: Path) -> None:
+        """`folder` is its state folder."""
+        self.process, self.url, self.folder = process, url, folder
 
     def finish(self) -> tuple[int, str]:
         """Wait for its end: exit status and the rest of what it said."""
@@ -43,6 +44,6 @@ def up(state: Path, *arguments: str) -> Iterator[Up]:
             line = process.stdout.readline()
             found = re.fullmatch(r"WebSocket URL: (ws://\S+)\n", line)
             assert found, f"{line!r}, and on standard error: {process.communicate(timeout=PATIENCE_S)[1]}"
-            yield Up(process, found[1])
+            yield Up(process, found[1], state)
         finally:
             process.terminate()

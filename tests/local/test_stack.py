@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from local.__main__ import DEFAULT_PORT
 from local.state import running
 from tests.integration.http_request import ask, form
-from tests.local.programs import local, up
+from tests.local.programs import Up, local, up
 from tests.support import layer_builds
 from tests.support.processes import PATIENCE_S, children, is_group_gone, wait_until
 
@@ -27,6 +28,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("state")
     (made / "build").symlink_to(layer_builds.for_this_machine().parent)
     return made
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Iterator[Up]:
+    """One that nobody ends, for tests that use it and leave it running; in a state folder of its own."""
+    own = folder.parent / f"{folder.name}-running"
+    own.mkdir()
+    (own / "build").symlink_to((folder / "build").resolve())
+    with up(own) as running:
+        yield running
 
 
 def port_of(url: str) -> int:
@@ -116,14 +127,13 @@ def test_two_stacks_run_side_by_side_and_a_token_is_for_the_one_that_is_named(fo
         )
 
 
-def test_only_loopback_is_listened_on(folder):
-    with up(folder) as stack:
-        _, facts = written(folder, stack.url)
-        addresses = [facts[name] for name in ("url", "auth", "http", "management_endpoint", "issuer")]
-        for address in (*addresses, facts["aws"]["endpoint_url"]):
-            socket.create_connection(("127.0.0.1", port_of(address)), PATIENCE_S).close()
-            with pytest.raises(OSError):
-                socket.create_connection(("127.0.0.2", port_of(address)), PATIENCE_S).close()
+def test_only_loopback_is_listened_on(stack):
+    _, facts = written(stack.folder, stack.url)
+    addresses = [facts[name] for name in ("url", "auth", "http", "management_endpoint", "issuer")]
+    for address in (*addresses, facts["aws"]["endpoint_url"]):
+        socket.create_connection(("127.0.0.1", port_of(address)), PATIENCE_S).close()
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.2", port_of(address)), PATIENCE_S).close()
 
 
 def test_a_port_in_use_is_one_sentence(folder):
@@ -153,13 +163,12 @@ def test_a_chat_starts_a_stack_of_its_own_and_leaves_nothing(folder):
     assert_nothing_left(folder)
 
 
-def test_a_chat_uses_the_stack_that_runs_and_leaves_it_running(folder):
-    with up(folder) as stack:
-        done = local("chat", "--user", "grace", "--json", state=folder, typed="hello\n")
-        assert done.returncode == 0, done.stderr
-        assert f"using the stack that runs at {stack.url}" in done.stderr
-        assert json.loads(done.stdout.splitlines()[-1])["type"] == "final_report"
-        assert len(running(folder)) == 1
+def test_a_chat_uses_the_stack_that_runs_and_leaves_it_running(stack):
+    done = local("chat", "--user", "grace", "--json", state=stack.folder, typed="hello\n")
+    assert done.returncode == 0, done.stderr
+    assert f"using the stack that runs at {stack.url}" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["type"] == "final_report"
+    assert len(running(stack.folder)) == 1
 
 
 def test_a_file_that_is_not_there_is_said_before_anything_starts(folder):
@@ -167,27 +176,26 @@ def test_a_file_that_is_not_there_is_said_before_anything_starts(folder):
     assert (done.returncode, done.stderr) == (1, "agentsocket: There is no file no/such.csv.\n")
 
 
-def test_a_service_is_registered_with_the_auth_service_and_logs_a_user_out(folder):
-    with up(folder) as stack:
-        _, facts = written(folder, stack.url)
-        done = local("client", "--id", "ops", "--scope", "users:logout", state=folder)
-        assert done.returncode == 0, done.stderr
-        credentials = base64.b64encode(f"ops:{done.stdout.strip()}".encode()).decode()
-        answer = ask(
-            f"{facts['auth']}/oauth/token",
-            "POST",
-            body=form({"grant_type": "client_credentials"}),
-            headers={"Authorization": f"Basic {credentials}"},
-        )
-        assert (answer.status, answer.json()["scope"]) == (200, "users:logout")
-        token = local("token", "--user", "grace", state=folder).stdout.strip()
-        body, service = form({"sub": "grace"}), answer.json()["access_token"]
-        assert ask(f"{facts['auth']}/oauth/logout", "POST", token=service, body=body).status == 204
-        assert ask(f"{facts['auth']}/ticket", "POST", token=token).status == 401
-        for wrong in ("ops", "ops 2"):  # one that is there, and one that is no name
-            refused = local("client", "--id", wrong, "--scope", "users:logout", state=folder)
-            assert (refused.returncode, refused.stdout) == (1, "")
-            assert refused.stderr.count("\n") == 1
+def test_a_service_is_registered_with_the_auth_service_and_logs_a_user_out(stack):
+    _, facts = written(stack.folder, stack.url)
+    done = local("client", "--id", "ops", "--scope", "users:logout", state=stack.folder)
+    assert done.returncode == 0, done.stderr
+    credentials = base64.b64encode(f"ops:{done.stdout.strip()}".encode()).decode()
+    answer = ask(
+        f"{facts['auth']}/oauth/token",
+        "POST",
+        body=form({"grant_type": "client_credentials"}),
+        headers={"Authorization": f"Basic {credentials}"},
+    )
+    assert (answer.status, answer.json()["scope"]) == (200, "users:logout")
+    token = local("token", "--user", "hedy", state=stack.folder).stdout.strip()
+    body, service = form({"sub": "hedy"}), answer.json()["access_token"]
+    assert ask(f"{facts['auth']}/oauth/logout", "POST", token=service, body=body).status == 204
+    assert ask(f"{facts['auth']}/ticket", "POST", token=token).status == 401
+    for wrong in ("ops", "ops 2"):  # one that is there, and one that is no name
+        refused = local("client", "--id", wrong, "--scope", "users:logout", state=stack.folder)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.count("\n") == 1
 
 
 def test_the_auth_service_and_the_http_api_take_the_next_ports_or_free_ones(folder):
@@ -226,9 +234,8 @@ def test_limits_that_are_no_json_object_are_refused_before_anything_starts(folde
 
 
 def test_a_proxy_in_the_environment_is_not_asked_about_this_machine(folder):
+    """The layers are there: to build them does ask the network."""
     proxy = "http://127.0.0.1:9"
-    with up(folder):  # where the layers were not built yet, that does ask the network
-        pass
     done = local("chat", state=folder, typed="hello\n", http_proxy=proxy, HTTP_PROXY=proxy, all_proxy=proxy)
     assert done.returncode == 0, done.stderr
 
