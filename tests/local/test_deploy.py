@@ -106,8 +106,8 @@ class Heard(list[str]):
         self.append(text)
 
 
-async def test_a_stack_has_what_ministack_leaves_out(project, tmp_path, ministack):
-    access = ministack.access
+async def test_a_stack_has_what_ministack_leaves_out(project, tmp_path, empty_ministack):
+    access = empty_ministack.access
     async with built(tmp_path / "build", HERE, say=Heard(), project=project) as template:
         deployment = deploy(access, template, stack_name="tested", parameters={"Greeting": "hello"})
     outputs = deployment.outputs
@@ -137,18 +137,18 @@ async def test_a_stack_has_what_ministack_leaves_out(project, tmp_path, ministac
     assert all(feed.function_arn.endswith(outputs["FunctionName"]) for feed in deployment.feeds)
 
 
-async def test_a_stack_that_fails_is_one_sentence_with_the_resource_and_the_reason(project, tmp_path, ministack):
+async def test_a_stack_that_fails_is_one_sentence_with_the_resource_and_the_reason(project, tmp_path, empty_ministack):
     template = project / "template.yaml"
     template.write_text(template.read_text().replace("FifoQueue: true", "FifoQueue: true, DelaySeconds: 9999999"))
     async with built(tmp_path / "build", HERE, say=Heard(), project=project) as made:
         with pytest.raises(Unable, match="could not be deployed: Fifo: "):
-            deploy(ministack.access, made, stack_name="tested", parameters={"Greeting": "hello"})
+            deploy(empty_ministack.access, made, stack_name="tested", parameters={"Greeting": "hello"})
 
 
-async def test_a_parameter_that_is_missing_is_one_sentence(project, tmp_path, ministack):
+async def test_a_parameter_that_is_missing_is_one_sentence(project, tmp_path, empty_ministack):
     async with built(tmp_path / "build", HERE, say=Heard(), project=project) as made:
         with pytest.raises(Unable, match=r"could not be deployed: .*Greeting"):
-            deploy(ministack.access, made, stack_name="tested", parameters={})
+            deploy(empty_ministack.access, made, stack_name="tested", parameters={})
 
 
 async def test_only_a_change_is_built(project, tmp_path):

@@ -50,14 +50,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ministack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ministack]:
-    running = Ministack(tmp_path_factory.mktemp("ministack"))
-    await running.start()
-    yield running
-    await running.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def front(ministack: Ministack) -> AsyncIterator[Front]:
     serving = Front(ministack.access, name="tested API")
     await serving.start(0)
