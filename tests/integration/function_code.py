@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.integration.deployment import Deployment
+from tests.integration.http_request import ask
 from tests.support.waiting import TIME_FACTOR
 
 BUCKET = "packages"  # where local/deploy.py keeps the code of each function, under its name in the template
@@ -71,7 +72,15 @@ def outage(deployment: Deployment, folder: Path) -> Iterator[Outage]:
     """The auth service is down for the length of the block."""
     log = folder / f"asked-{uuid4().hex}"
     with replaced(deployment, "auth", {"app.py": DOWN.format(log=str(log))}):
+        assert health(deployment) == 503
+        log.unlink()  # from here on it is known what was asked: a first answer takes as long as the function's start
         yield Outage(log)
+    assert health(deployment) == 200
+
+
+def health(deployment: Deployment) -> int:
+    """How the auth service says that it is: once it has, its code runs."""
+    return ask(f"{deployment.auth}/health").status
 
 
 @contextmanager
