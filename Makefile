@@ -66,7 +66,7 @@ erase-user: setup ## Remove all that the running stack (on PORT) keeps of USER (
 invoke: setup ## Send EVENT=events/….json to FUNCTION=authorizer|… in Lambda's own container (needs Docker)
 	@$(LOCAL) invoke --function $(call quoted,$(FUNCTION)) --event $(call quoted,$(EVENT))
 
-test: setup ## Run every test that needs Python alone, in two processes per core
+test: setup ## Run every test that needs Python alone, in three processes per two cores
 	@$(PYTHON) -m pytest -m 'not docker' --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 test-docker: setup ## Run the tests that need Docker

@@ -1,4 +1,7 @@
-"""The deployments of the integration tests. If one cannot start, its tests fail with what it says; none is skipped."""
+"""The deployments of the integration tests. If one cannot start, its tests fail with what it says; none is skipped.
+
+They end with the folder's tests and not with the run: also one that nobody uses takes a share of the processor.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ STRICT_LIMITS = PATIENT_LIMITS | {
 STRICT_PARAMETERS = {"Introspection": "all"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment() -> Iterator[Deployment]:
     """As `make up` starts it, but for two pages that may use it, and for how often people may come back."""
     running = Deployment("--parameters", json.dumps(PARAMETERS), "--limits", json.dumps(PATIENT_LIMITS))
@@ -52,7 +55,7 @@ def speaking(deployment: Deployment, processes: Processes) -> Deployment:
     return deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def strict() -> Iterator[Deployment]:
     """One whose limits are short and which asks about every token, for tests that break functions as they go."""
     running = Deployment("--parameters", json.dumps(STRICT_PARAMETERS), "--limits", json.dumps(STRICT_LIMITS))

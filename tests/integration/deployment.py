@@ -1,6 +1,6 @@
 """The whole laptop stack as one running program, and what a client can do to it.
 
-It is started once per test session, by the command a person types; every frame it sends is checked against the
+It is started once for all its tests, by the command a person types; every frame it sends is checked against the
 published schema. Users sign in as they do anywhere: an ID token is exchanged at the auth service.
 """
 

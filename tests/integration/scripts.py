@@ -94,7 +94,7 @@ class Processes:
         """A process id for each attempt whose agent has begun, in order. One that is warm serves several runs."""
         return [attempt.pid for attempt in self._attempts(run_id)]
 
-    async def kill(self, run_id: str, attempt: int = 1, *, within_s: float = 30) -> float:
+    async def kill(self, run_id: str, attempt: int = 1, *, within_s: float = 60) -> float:
         """SIGKILL to the process of this attempt, once it has begun. Returns when, in seconds of the wall clock.
 
         Raises ProcessLookupError when the attempt is over, or its process is gone: whoever has that number now may be

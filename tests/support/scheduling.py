@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import pytest
 
-# Most tests of a stack, and many of others, wait more than they compute.
-_PROCESSES_PER_CORE = 2
+# Most tests of a stack, and many of others, wait more than they compute; but what they compute is much.
+_PROCESSES_PER_CORE = 1.5
 
 # The fixtures that are stacks (tests/integration/conftest.py and its modules), and the group of those who use them.
 _STACKS = {"strict": "strict", "guarded": "guarded", "processes": "scripted", "deployment": "deployment"}
@@ -37,7 +37,7 @@ _FIRST = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    return _PROCESSES_PER_CORE * (os.cpu_count() or 1)
+    return round(_PROCESSES_PER_CORE * (os.cpu_count() or 1))
 
 
 @pytest.hookimpl(tryfirst=True)

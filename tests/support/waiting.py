@@ -9,7 +9,7 @@ from collections.abc import Callable
 TIME_FACTOR = float(os.environ.get("TIME_FACTOR", "3"))
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 5) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = 20) -> None:
     """Return when `condition` holds. Raises TimeoutError after `within_s` times TIME_FACTOR."""
     async with asyncio.timeout(within_s * TIME_FACTOR):
         while not condition():  # noqa: ASYNC110 (what is waited for cannot tell)
