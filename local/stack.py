@@ -116,8 +116,14 @@ class Stack:
         parameters = self._template_parameters(target)
         async with built(self._folder / "build", target, say=self._say) as template:
             self._say("deploying template.yaml")
-            options = {"stack_name": self._stack_name, "parameters": parameters, "layers": layers}
-            return await asyncio.to_thread(deploy, self._ministack.access, template, **options)
+            return await asyncio.to_thread(
+                deploy,
+                self._ministack.access,
+                template,
+                stack_name=self._stack_name,
+                parameters=parameters,
+                layers=layers,
+            )
 
     def _template_parameters(self, target: Target) -> dict[str, str]:
         return {
