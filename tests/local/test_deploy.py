@@ -1,12 +1,16 @@
 """What local/build.py and local/deploy.py promise, on a small project: sam builds it and ministack deploys it."""
 
+import io
+import subprocess
+import sys
 import textwrap
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from local.build import Target, built, fingerprint
-from local.deploy import deploy
+from local.deploy import deploy, linked
 from local.errors import Unable
 from tests.local.functions import call
 
@@ -149,6 +153,20 @@ async def test_a_parameter_that_is_missing_is_one_sentence(project, tmp_path, em
     async with built(tmp_path / "build", HERE, say=Heard(), project=project) as made:
         with pytest.raises(Unable, match=r"could not be deployed: .*Greeting"):
             deploy(empty_ministack.access, made, stack_name="tested", parameters={})
+
+
+def test_a_linked_layer_is_found_first_and_stays_what_it_was(tmp_path):
+    """As ministack has it: unpacked for a process, its site-packages being a site directory."""
+    built, unpacked = tmp_path / "built" / "python", tmp_path / "unpacked"
+    built.mkdir(parents=True)
+    (built / "yaml.py").write_text("which = 'first'")  # a name that this Python's own packages have too
+    content = linked(tmp_path / "built", tmp_path / "kept")
+    (built / "yaml.py").unlink()
+    (built / "yaml.py").write_text("which = 'second'")
+    zipfile.ZipFile(io.BytesIO(content)).extractall(unpacked)
+    program = f"import site; site.addsitedir({str(unpacked / 'python/lib/python3/site-packages')!r})"
+    command = [sys.executable, "-c", f"{program}; import yaml; print(yaml.which)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "first\n"
 
 
 async def test_only_a_change_is_built(project, tmp_path):
