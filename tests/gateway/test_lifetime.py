@@ -7,8 +7,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.fakes import PATIENCE_S, Start, echo, hangs, ok
+from tests.support.waiting import TIME_FACTOR
 
-IDLE_S = 1.5
+IDLE_S = 1.0 * TIME_FACTOR  # of which a busy machine may lose two fifths
 
 
 async def ended(running) -> tuple[int, str]:
