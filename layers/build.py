@@ -40,6 +40,8 @@ SERVICES = frozenset({"apigatewaymanagementapi", "dynamodb", "kms", "s3", "sqs",
 
 # Our own packages, each a layer of its own in a folder of its name.
 PACKAGES = ("agentsocket", "authservice")
+# What both stand on is in the layer of each: a function has the one that its package was tested with.
+LEAF = "lambdakit"
 
 
 class BuildError(Exception):
@@ -135,15 +137,16 @@ def compile_bytecode(folder: Path, wanted: Target) -> None:
 
 
 def build(layer: str, folder: Path, wanted: Target) -> None:
-    """Fill `folder`, which becomes /opt/python, with the layer `vendor` or one of PACKAGES."""
+    """Fill `folder`, which becomes /opt/python, with the layer `vendor`, or one of PACKAGES beside LEAF."""
     shutil.rmtree(folder, ignore_errors=True)
     if layer == "vendor":
         install(folder, wanted)
         for path in list(unread(folder)):
             shutil.rmtree(path, ignore_errors=True)
     else:
-        source = ROOT / "layers" / layer / "python"
-        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in (layer, LEAF):
+            source = ROOT / "layers" / name / "python"
+            shutil.copytree(source, folder, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     compile_bytecode(folder, wanted)
 
 

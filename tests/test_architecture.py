@@ -16,6 +16,8 @@ import pytest
 from tests.support.size_budget import FUNCTION_LIMIT, FUNCTION_MEDIAN, ROOT, functions, modules
 
 PACKAGE = ROOT / "layers" / "agentsocket" / "python" / "agentsocket"
+# What this package and authservice both stand on.
+LEAF = ROOT / "layers" / "lambdakit" / "python" / "lambdakit"
 
 # Which folder may import from which others. Every folder may import the root's leaves.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,7 +45,7 @@ ROOT_MODULES: dict[str, set[str]] = {
 # Modules that do no I/O and know no library but these: values and decisions.
 PURE: dict[str, set[str]] = {
     "errors": set(),
-    "limits": {"msgspec"},
+    "limits": {"msgspec", "lambdakit"},
     "principal": {"msgspec"},
     "inputs": {"msgspec"},
     "ids": set(),
@@ -67,9 +69,18 @@ PURE: dict[str, set[str]] = {
     "auth.handshake": set(),
     "contexts.merge_patch": set(),
     "control.deadlines": {"msgspec"},
-    "http_api.cors": set(),
     "http_api.openapi": {"msgspec"},
     "http_api.routes": {"msgspec"},
+}
+# Which libraries a module of the leaf may know, besides the standard one and the leaf's own modules.
+LEAF_MODULES: dict[str, set[str]] = {
+    "aws_calls": {"botocore"},
+    "cors": set(),
+    "dynamodb": {"boto3", "botocore", "mypy_boto3_dynamodb"},
+    "http_client": {"_typeshed"},
+    "jwks": {"cryptography", "jwt"},
+    "limits": set(),
+    "settings": set(),
 }
 MODULES_IN_A_FOLDER = 16
 
@@ -95,7 +106,8 @@ def imports(path: Path) -> Iterator[str]:
 
 
 PACKAGE_FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"]
-DEPLOYED = [*PACKAGE_FILES, *sorted((ROOT / "functions").rglob("*.py"))]
+LEAF_FILES = [path for path in sorted(LEAF.rglob("*.py")) if path.name != "__init__.py"]
+DEPLOYED = [*PACKAGE_FILES, *LEAF_FILES, *sorted((ROOT / "functions").rglob("*.py"))]
 MODULES = {name_of(path) for path in PACKAGE_FILES}
 
 
@@ -132,7 +144,18 @@ def test_a_pure_module_uses_pure_modules_and_little_else(name):
     assert outside - set(sys.stdlib_module_names) - {"agentsocket", "__future__"} <= PURE[name]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", LEAF_FILES, ids=lambda path: path.stem)
+def test_the_leaf_knows_neither_package_and_few_libraries(path):
+    """Least of all msgspec, which the auth service does without."""
+    outside = {module.split(".")[0] for module in imports(path)} - set(sys.stdlib_module_names)
+    assert outside - {"lambdakit"} == LEAF_MODULES[path.stem]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(PACKAGE.rglob("__init__.py")), LEAF / "__init__.py"],
+    ids=lambda path: path.parent.name,
+)
 def test_no_init_imports_anything(path):
     """A docstring alone: importing one module of a folder loads no other."""
     assert list(imports(path)) == []
@@ -228,6 +251,7 @@ def test_the_authorizer_loads_neither_the_sdk_nor_the_wire():
         "; from agentsocket.auth import handshake, tokens, jwks"
     )
     assert {"jwt", "agentsocket.inputs"} <= loaded
+    assert not loaded & {"lambdakit.dynamodb", "lambdakit.aws_calls"}
     assert not loaded & {"boto3", "redis", "aiohttp", "agentsocket.protocol.messages", "agentsocket.protocol.frames"}
 
 
@@ -258,5 +282,6 @@ def test_what_a_route_loads_makes_no_dataclass():
     """Import budget: each costs a cold start half a millisecond, a msgspec struct a fiftieth of that."""
     loaded = imported_by(ROUTES)
     named = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE_FILES}
-    assert "agentsocket.storage.rows" in loaded
+    named |= {path: f"lambdakit.{path.stem}" for path in LEAF_FILES}
+    assert {"agentsocket.storage.rows", "lambdakit.dynamodb"} <= loaded
     assert not [name for path, name in named.items() if name in loaded and "dataclasses" in imports(path)]

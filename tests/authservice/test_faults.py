@@ -45,8 +45,8 @@ def test_a_ticket_is_no_younger_than_the_look_at_its_session(auth, clock):
 
 
 def test_strangers_do_not_make_us_ask_an_issuer_that_is_down(shared_issuer: Issuer):
-    elapsed = Clock()
-    keys = IssuerKeys(f"{shared_issuer.url}/jwks", limits=Limits(), elapsed=elapsed)
+    clock = Clock()
+    keys = IssuerKeys(f"{shared_issuer.url}/jwks", limits=Limits(), now=clock)
     shared_issuer.status, before = 500, shared_issuer.requests
     try:
         for _ in range(10):
@@ -55,7 +55,7 @@ def test_strangers_do_not_make_us_ask_an_issuer_that_is_down(shared_issuer: Issu
         assert shared_issuer.requests == before + 1
     finally:
         shared_issuer.status = 200
-    elapsed.advance(Limits().jwks_retry_s)
+    clock.advance(Limits().jwks_retry_s)
     assert keys(json.loads(shared_issuer.document)["keys"][0]["kid"])
 
 

@@ -28,8 +28,9 @@ from agentsocket.limits import Limits
 from agentsocket.principal import Principal
 from agentsocket.runtime import Runtime
 from agentsocket.storage import keys
-from agentsocket.storage.table import Table, _serialize
+from agentsocket.storage.table import Table
 from agentsocket.storage.user import Storage
+from lambdakit.dynamodb import serialize
 from tests.simulation.agents import Answering
 from tests.simulation.apigateway import ApiGateway, InvocationFailed, Management, Routes, Socket
 from tests.simulation.dynamodb import Database, DynamoDB
@@ -126,7 +127,7 @@ class Deployment:
 
     def authorized(self, socket: Socket, slack_s: float) -> bool:
         """Whether a socket may still be sent events; what is under way takes `slack_s`."""
-        row = self.database.at(_serialize(keys.connection(socket.who.user, socket.connection_id)))
+        row = self.database.at(serialize(keys.connection(socket.who.user, socket.connection_id)))
         expires = int(row["token_exp"]["N"]) if row is not None else self.now()
         not_before, since = self.signed_out.get(socket.who.user, (0, self.now()))
         revoked = socket.who.issued_at <= not_before and self.now() > since + slack_s

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from agentsocket.storage import keys
-from agentsocket.storage.table import _serialize
+from lambdakit.dynamodb import serialize
 from tests.simulation.apigateway import Socket
 from tests.simulation.deployment import Deployment
 from tests.simulation.playing import Play
@@ -33,7 +33,7 @@ async def revoked(deployment: Deployment) -> list[str]:
 def overstaying(deployment: Deployment) -> Iterator[str]:
     """Open sockets whose token is revoked: the one of the connection's row, or else that of the upgrade."""
     for socket in deployment.sockets.sockets.values():
-        row = deployment.database.at(_serialize(keys.connection(socket.who.user, socket.connection_id)))
+        row = deployment.database.at(serialize(keys.connection(socket.who.user, socket.connection_id)))
         issued_at = int(row["token_iat"]["N"]) if row is not None else socket.who.issued_at
         if socket.server_open and issued_at <= deployment.signed_out.get(socket.who.user, (-1, 0.0))[0]:
             yield f"{socket.connection_id} is open, and its token was revoked"

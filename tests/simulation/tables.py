@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentsocket.storage.rows import LogEvent, Run
-from agentsocket.storage.table import _deserialize
+from lambdakit.dynamodb import deserialize
 from tests.simulation.dynamodb import Database
 from tests.simulation.history import Accepted, Log
 from tests.simulation.order import Frame, Line
@@ -22,7 +22,7 @@ class Rows:
     """All rows of the table, deserialized."""
 
     def __init__(self, database: Database) -> None:
-        self._rows: list[Row] = [_deserialize(item) for item in database.rows()]
+        self._rows: list[Row] = [deserialize(item) for item in database.rows()]
 
     def runs(self) -> list[Run]:
         return [Run.of(row) for row in self._rows if row["SK"].startswith("RUN#")]

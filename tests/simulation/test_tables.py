@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentsocket.storage.table import _serialize
+from lambdakit.dynamodb import serialize
 from tests.simulation.dynamodb import Database, DynamoDB
 from tests.simulation.faults import Faults
 from tests.simulation.tables import Rows
@@ -19,7 +19,7 @@ def _left(*rows: dict[str, Any], late_calls: bool) -> list[str]:
     database = Database()
     thread = {"PK": "USER#ada", "SK": "THREAD#t", "thread_id": "t", "epoch": "e", "deleted_at": 1}
     for row in (thread, *({"PK": "USER#ada#THREAD#t", **row} for row in rows)):
-        database.put(_serialize(row))
+        database.put(serialize(row))
     return list(Rows(database).violations({"t"}, {"t"}, late_calls=late_calls))
 
 

@@ -17,11 +17,13 @@ NOT_OURS = (*(f"AWS_ENDPOINT_URL_{service}" for service in ("DYNAMODB", "SQS", "
 COLD_START = """
 import json, os, sys
 
+READERS = ("agentsocket/settings.py", "authservice/settings.py", "lambdakit/settings.py")
+
 class Recorder(dict):
     asked = set()
 
     def _ask(self, name):
-        if sys._getframe(2).f_code.co_filename.endswith(("agentsocket/settings.py", "authservice/settings.py")):
+        if sys._getframe(2).f_code.co_filename.endswith(READERS):
             self.asked.add(name)
 
     def get(self, name, default=None):

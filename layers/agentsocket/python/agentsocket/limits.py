@@ -5,13 +5,13 @@ The template's `Limits` parameter (a JSON object) overrides any of them by name;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import Struct
 
 from agentsocket.errors import SettingsError
+from lambdakit.limits import overrides
 
 KB = 1024
 MINUTE_S = 60
@@ -182,25 +182,14 @@ class Limits(Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str) -> Limits:
         """The defaults with the overrides of `text`, a JSON object of positive integers. Raises SettingsError."""
-        try:
-            overrides = json.loads(text)
-        except ValueError as error:
-            raise SettingsError(f"LIMITS is not JSON: {error}") from None
-        if not isinstance(overrides, dict):
-            raise SettingsError('LIMITS must be a JSON object, such as {"token_grace_s": 5}')
-        known = set(cls.__struct_fields__)
-        for name, value in overrides.items():
-            if name not in known:
-                raise SettingsError(f"LIMITS names {name!r}, which is no limit; limits.py lists them")
-            if type(value) is not int or value <= 0:
-                raise SettingsError(f"LIMITS: {name} must be a positive whole number, not {value!r}")
-            if value > cls.AT_MOST.get(name, value):
-                raise SettingsError(f"LIMITS: {name} must be at most {cls.AT_MOST[name]}")
-            if value < cls.AT_LEAST.get(name, value):
-                raise SettingsError(f"LIMITS: {name} must be at least {cls.AT_LEAST[name]}")
-        limits = cls(**overrides)
-        values = [(less, getattr(limits, less), more, getattr(limits, more)) for less, more in cls.BELOW]
-        wrong = [f"{less} ({low}) must be less than {more} ({high})" for less, low, more, high in values if low >= high]
-        if wrong:
-            raise SettingsError(f"LIMITS: {'; '.join(wrong)}")
-        return limits
+        defaults = dict(zip(cls.__struct_fields__, cls.__struct_defaults__, strict=True))
+        changed = overrides(
+            text,
+            variable="LIMITS",
+            defaults=defaults,
+            at_most=cls.AT_MOST,
+            at_least=cls.AT_LEAST,
+            below=cls.BELOW,
+            error=SettingsError,
+        )
+        return cls(**changed)

@@ -1,41 +1,17 @@
-"""One call to AWS, with what passes by itself told apart from what is our own mistake."""
+"""One call to a service of AWS, with what passes by itself as this package's own error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
-from botocore.parsers import ResponseParserError
-
 from authservice.errors import Unavailable
-
-_SERVER_FAULT = 500
-# Faults that the services report with a 4xx although the same call may succeed later.
-_PASSING = frozenset(
-    {
-        "DependencyTimeoutException",
-        "KeyUnavailableException",
-        "KMSInternalException",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "ThrottlingException",
-        "TransactionInProgressException",
-    }
-)
+from lambdakit import aws_calls
 
 
-def call(method: Callable[..., Any], **parameters: Any) -> Any:
-    """What the service answers. Raises Unavailable when it does not, and ClientError for what it refuses for good."""
+def call(service: str, method: Callable[..., Any], /, **parameters: Any) -> Any:
+    """The service's response. Raises Unavailable, and ClientError for what the service refuses for good."""
     try:
-        return method(**parameters)
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status >= _SERVER_FAULT or error.response["Error"]["Code"] in _PASSING:
-            raise Unavailable("a service that this one needs is busy") from error
-        raise
-    except (HTTPClientError, NoConnection, ResponseParserError) as error:
-        raise Unavailable("a service that this one needs does not answer") from error
+        return aws_calls.call(service, method, **parameters)
+    except aws_calls.ServiceUnavailable as error:
+        raise Unavailable(str(error)) from error

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from authservice import cors
 from authservice.errors import (
     AuthServiceError,
     InvalidRequest,
@@ -26,11 +25,15 @@ from authservice.errors import (
 )
 from authservice.inputs import NO_STORE, Request, Response, Routes, answer
 from authservice.limits import Limits
+from lambdakit import cors
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
 Handler = Callable[[Event, object], Any]
 T = TypeVar("T")
+
+_REQUEST_HEADERS = "Authorization, Content-Type"  # that a page may send
+_READABLE_HEADERS = "Retry-After, WWW-Authenticate"  # that a page may read
 
 logger = Logger()
 
@@ -61,7 +64,7 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
         response = _guarded(lambda: attempt(event), otherwise=lambda _error: _refused(ServerError()))
         path = event.get("rawPath")
         logger.info("request_completed", path=path if path in routes else "another", status=response.status)
-        headers = {**cors.headers(_origin(event), allowed=origins), **response.headers}
+        headers = {**cors.headers(_origin(event), origins=origins, readable=_READABLE_HEADERS), **response.headers}
         return {"statusCode": response.status, "headers": headers, "body": response.body}
 
     return handler
@@ -110,7 +113,14 @@ def _reason(error: Exception) -> str:
 
 
 def _preflight(origin: str, methods: Collection[str], origins: Collection[str], limits: Limits) -> Response:
-    permission = cors.preflight(origin, allowed=origins, methods=methods, max_age_s=limits.preflight_max_age_s)
+    permission = cors.preflight(
+        origin,
+        origins=origins,
+        methods=methods,
+        request_headers=_REQUEST_HEADERS,
+        max_age_s=limits.preflight_max_age_s,
+        readable=_READABLE_HEADERS,
+    )
     return Response(204, {"Allow": ", ".join([*sorted(methods), "OPTIONS"]), **permission})
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.error import HTTPError
 
 import jwt
 
@@ -18,6 +15,7 @@ from authservice.errors import InvalidGrant, Unavailable
 from authservice.limits import Limits
 from authservice.service_clients import SUBJECT_PREFIX
 from authservice.settings import Identity
+from lambdakit import jwks
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 
@@ -109,81 +107,37 @@ def _subject(claims: Claims, limits: Limits) -> str:
     return str(subject)
 
 
-class IssuerKeys(jwt.PyJWKClient):
-    """The issuer's keys, cached; a `kid` not among them causes at most one fetch in `jwks_cooldown_s`.
+class IssuerKeys(jwks.Keys):
+    """The keys of the identity issuer, which fail closed: old ones serve nobody, and an outage is no user's fault.
 
-    A fetch that fails is not tried again for `jwks_retry_s`, whoever asks: strangers must not keep us waiting.
-
-    The address is trusted configuration; what it answers is not trusted to be small, quick, or where it said.
+    `now` is in seconds since the epoch; `elapsed` only runs forward, and times a fetch.
     """
 
-    def __init__(self, url: str, *, limits: Limits, elapsed: Callable[[], float] = time.monotonic) -> None:
-        """`elapsed` is a clock that only runs forward, in seconds."""
-        super().__init__(
-            url,
-            timeout=limits.jwks_timeout_s,
-            lifespan=limits.jwks_lifetime_s,
-            cooldown_duration=limits.jwks_cooldown_s,
+    def __init__(
+        self,
+        url: str,
+        *,
+        limits: Limits,
+        now: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        rules = jwks.Rules(
+            timeout_s=limits.jwks_timeout_s,
+            max_bytes=limits.jwks_max_bytes,
+            max_keys=limits.jwks_max_keys,
+            lifetime_s=limits.jwks_lifetime_s,
+            cooldown_s=limits.jwks_cooldown_s,
+            retry_s=limits.jwks_retry_s,
+            fails_closed=True,
+            names_keys=True,
         )
-        self._limits = limits
-        self._elapsed = elapsed
-        self._failed_at: float | None = None
+        super().__init__("", url, rules, now=now, elapsed=elapsed)
 
     def __call__(self, kid: str | None) -> jwt.PyJWK:
         """The key that a token names; without a name, the only one. Raises InvalidGrant, Unavailable."""
         try:
-            keys = self.get_signing_keys()
-            return self.get_signing_key(kid) if kid is not None else _only(keys)
-        except (jwt.PyJWKClientConnectionError, jwt.PyJWKSetError):
-            raise Unavailable("the keys of the identity issuer cannot be fetched") from None
-        except jwt.PyJWKClientError:
+            return super().__call__(kid)
+        except jwks.UnknownKey:
             raise InvalidGrant("no key of the identity issuer has the kid of the ID token") from None
-
-    def fetch_data(self) -> Any:
-        """One bounded fetch: the override that PyJWT's client provides for; it caches the result."""
-        if self._failed_at is not None and self._elapsed() - self._failed_at < self._limits.jwks_retry_s:
-            raise jwt.PyJWKClientConnectionError("the JWKS could not be fetched a moment ago")
-        try:
-            opener = urllib.request.build_opener(_NoRedirects)
-            with opener.open(self.uri, timeout=self.timeout) as response:
-                return _bounded(self._read(response), self._limits)
-        except (OSError, http.client.HTTPException, ValueError, RecursionError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
-            self._failed_at = self._elapsed()
-            raise jwt.PyJWKClientConnectionError("the JWKS cannot be fetched") from error
-
-    def _read(self, response: http.client.HTTPResponse) -> bytes:
-        """The body, as far as it may be long and in the time that it may take. Raises TimeoutError.
-
-        The socket's own time-out bounds each wait, and not their sum.
-        """
-        begun, read = self._elapsed(), b""
-        while len(read) <= self._limits.jwks_max_bytes and (more := response.read1(self._limits.jwks_max_bytes + 1)):
-            read += more
-            if self._elapsed() - begun > self._limits.jwks_timeout_s:
-                raise TimeoutError
-        return read
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any) -> None:
-        return None
-
-
-def _bounded(raw: bytes, limits: Limits) -> dict[str, Any]:
-    """The set as a dict. Raises ValueError when it is too large or no set."""
-    if len(raw) > limits.jwks_max_bytes:
-        raise ValueError("the JWKS is too large")
-    document = json.loads(raw)
-    if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("not a JWKS")
-    if len(document["keys"]) > limits.jwks_max_keys:
-        raise ValueError("the JWKS has too many keys")
-    return document
-
-
-def _only(keys: list[jwt.PyJWK]) -> jwt.PyJWK:
-    if len(keys) != 1:
-        raise jwt.PyJWKClientError("the token names no key and there are several")
-    return keys[0]
+        except jwks.KeysUnavailable as error:
+            raise Unavailable(f"the keys of the identity issuer cannot be fetched: {error}") from None

@@ -6,12 +6,12 @@ so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from authservice.errors import SettingsError
+from lambdakit.limits import overrides
 
 KB = 1024
 MINUTE_S = 60
@@ -65,18 +65,7 @@ class Limits:
     @classmethod
     def from_json(cls, text: str) -> Limits:
         """The defaults with the overrides of `text`, a JSON object of positive integers. Raises SettingsError."""
-        try:
-            overrides = json.loads(text)
-        except ValueError as error:
-            raise SettingsError(f"AUTH_LIMITS is not JSON: {error}") from None
-        if not isinstance(overrides, dict):
-            raise SettingsError('AUTH_LIMITS must be a JSON object, such as {"access_token_s": 5}')
-        known = {field.name for field in fields(cls)}
-        for name, value in overrides.items():
-            if name not in known:
-                raise SettingsError(f"AUTH_LIMITS names {name!r}, which is no limit; limits.py lists them")
-            if type(value) is not int or value <= 0:
-                raise SettingsError(f"AUTH_LIMITS: {name} must be a positive whole number, not {value!r}")
-            if value > cls.AT_MOST.get(name, value):
-                raise SettingsError(f"AUTH_LIMITS: {name} must be at most {cls.AT_MOST[name]}")
-        return cls(**overrides)
+        defaults = asdict(cls())
+        return cls(
+            **overrides(text, variable="AUTH_LIMITS", defaults=defaults, at_most=cls.AT_MOST, error=SettingsError)
+        )

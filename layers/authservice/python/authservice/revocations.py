@@ -33,7 +33,7 @@ class Control:
         session = {"sid": sid} if sid else {}
         message = {"revoke": {"iss": self._issuer, "sub": subject, **session, "not_before": not_before}}
         try:
-            aws_calls.call(self._client.send_message, QueueUrl=self._queue, MessageBody=json.dumps(message))
+            aws_calls.call("SQS", self._client.send_message, QueueUrl=self._queue, MessageBody=json.dumps(message))
         except ClientError as error:
             # Whatever the queue has against it, the revocation is not finished, and another attempt may finish it.
             raise Unavailable("the revocation could not be sent to the sockets yet; send the request again") from error

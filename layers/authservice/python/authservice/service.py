@@ -184,7 +184,7 @@ class Service:
     def health(self, _request: Request) -> Response:
         """Whether the one thing that nothing works without answers, and how fast: status `ok` or `down` (503)."""
         began = self.now()
-        status = "ok" if self.table.reachable() else "down"
+        status = "ok" if self.table.is_reachable() else "down"
         table = {"status": status, "latency_ms": max(0, round((self.now() - began) * 1000))}
         return answer({"status": status, "dependencies": {"table": table}}, status=200 if status == "ok" else 503)
 

@@ -170,7 +170,7 @@ class Storage:
         none_later = Attr("last_iat").not_exists() | Attr("last_iat").lte(not_before)
         changes = {"not_before": not_before, "expires_at": self._user_expiry()}
         try:
-            self._table.update(update(user.key, changes, when=none_later))
+            self._table.write(update(user.key, changes, when=none_later))
         except ConditionFailed:
             raise TransactionCancelled("a token was issued meanwhile") from None
         return User(user.key, not_before, user.notified, user.last_iat)
@@ -191,7 +191,7 @@ class Storage:
     def _written(self, operation: Operation) -> Item:
         """A write that may meet a transaction of the same row, and may be repeated; empty when the row has gone."""
         try:
-            return self.repeat(lambda: self._table.update(operation))
+            return self.repeat(lambda: self._table.write(operation, returning="ALL_NEW"))
         except ConditionFailed:
             return {}
 

@@ -108,6 +108,7 @@ class Signer:
             base64url_encode(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
         )
         answer = aws_calls.call(
+            "KMS",
             self._client.sign,
             KeyId=self._key_id,
             Message=hashlib.sha256(body).digest(),

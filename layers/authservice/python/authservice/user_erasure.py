@@ -30,7 +30,7 @@ class Leaving:
         families = self._families(subject)
         tokens = self._tokens(families)
         for rows in (tokens, list(families.values()), [user_key(self._issuer, subject)]):
-            self._table.remove(rows)
+            self._table.remove([{"PK": key} for key in rows])
         return Counter({"refresh tokens": len(tokens), "sign-ins": len(families)})
 
     def is_left(self, subject: str) -> bool:

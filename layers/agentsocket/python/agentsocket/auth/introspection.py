@@ -13,14 +13,14 @@ import random
 import time
 from collections.abc import Callable, Collection
 from typing import Literal
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode
 
 from agentsocket import circuit_breaker, principal
-from agentsocket.auth import http_client
 from agentsocket.errors import TokenRejected, Unavailable
 from agentsocket.limits import KB, Limits
 from agentsocket.principal import Principal
 from agentsocket.protocol import strict_json
+from lambdakit import http_client
 
 Demand = Literal["none", "privileged", "all"]
 Mode = Literal["local", "live", "degraded", "refused"]
@@ -132,18 +132,17 @@ class AuthService:
                 timeout_s=self._limits.introspection_timeout_ms / 1000,
                 max_bytes=_MAX_ANSWER_BYTES,
             )
-        except Unavailable as error:
-            _logger.warning("introspection_failed", extra={"reason": error.message})
+        except http_client.NoResponse as error:
+            _logger.warning("introspection_failed", extra={"reason": str(error)})
             return "passing failure"
         verdict = _verdict(answer)
         if verdict not in ("active", "inactive"):
-            host = urlsplit(self._url).hostname
-            reason = f"{host} responded with status {answer.status}" + " and no verdict" * (answer.status == 200)
+            reason = f"{http_client.host(self._url)} responded with status {answer.status}" + " and no verdict" * (answer.status == 200)
             _logger.warning("introspection_failed", extra={"reason": reason})
         return verdict
 
 
-def _verdict(answer: http_client.Answer) -> Verdict:
+def _verdict(answer: http_client.Response) -> Verdict:
     if answer.status == 429 or answer.status >= 500:
         return "passing failure"
     try:

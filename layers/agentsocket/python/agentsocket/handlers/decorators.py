@@ -157,9 +157,9 @@ def _records(step: Callable[[Event], None]) -> Handler:
 
 def http(api: Api, *, origins: Collection[str]) -> Handler:
     """The HTTP API (payload format 2.0). CORS is ours, and on every answer: API Gateway's would miss our errors."""
-    from agentsocket.http_api import cors
     from agentsocket.http_api import resolver as http_resolver
     from agentsocket.http_api.api import internal
+    from lambdakit import cors
 
     resolver = http_resolver.resolver(api, origins=origins)
 

@@ -8,6 +8,7 @@ whatever it does not know is handed on to `decorators.py`, which does not.
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
@@ -17,12 +18,18 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
 from agentsocket.errors import BadRequest, CommandError, NoToken, TokenRejected
 from agentsocket.http_api import api as http_api
-from agentsocket.http_api import cors, routes
+from agentsocket.http_api import routes
 from agentsocket.http_api.api import Api
 from agentsocket.http_api.routes import DOCUMENT, ROUTES, Route
 from agentsocket.inputs import HttpAnswer, HttpRequest
+from lambdakit import cors
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")  # what API Gateway takes for ANY
+_preflight = functools.partial(
+    cors.preflight,
+    request_headers="Authorization, Content-Type, Idempotency-Key",
+    max_age_s=600,  # browsers differ in what they accept; all accept this
+)
 
 
 def resolver(api: Api, *, origins: Collection[str]) -> APIGatewayHttpResolver:
@@ -76,7 +83,7 @@ def _refusing(
     def refuse(**_parameters: str) -> Response[str]:
         request = _request(found.current_event.raw_event, {})
         if found.current_event.http_method == "OPTIONS" and "access-control-request-method" in request.headers:
-            allowed = cors.preflight(request.headers.get("origin"), origins=origins, methods=methods)
+            allowed = _preflight(request.headers.get("origin"), origins=origins, methods=methods)
             return response(HttpAnswer(204, None, allowed))
         return response(http_api.not_allowed(methods))
 
