@@ -111,5 +111,5 @@ def test_the_backend_s_wheel_owns_nothing_of_the_client_s(tmp_path: Path):
     with zipfile.ZipFile(archive) as opened:
         owned = {name.partition("/")[0] for name in opened.namelist()}
     [info] = [name for name in owned if name.endswith(".dist-info")]
-    assert owned == {"agentsocket", "authservice", info}
+    assert owned == {"agentsocket", "authservice", "lambdakit", info}
     assert metadata_of(archive)["License-Expression"] == "Apache-2.0"

@@ -15,7 +15,7 @@ from tests.template import reading
 from tests.template.reading import ROOT
 
 HOST_PYTHON = f"python3.{sys.version_info.minor}"
-# Each package of ours, and the layer that it is alone in.
+# Each package of ours, and the layer that it is in, beside what both stand on.
 PACKAGES = {"agentsocket": "AgentsocketLayer", "authservice": "AuthserviceLayer"}
 ELF_MACHINE = {"arm64": 183, "x86_64": 62}
 UNCHECKED = 0b01  # PEP 552: hash-based, never compared with the source
@@ -25,9 +25,10 @@ sys.path[:0] = {path!r}
 import importlib.util, pkgutil
 import aws_lambda_powertools, boto3, jwt, msgspec, redis
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-package = importlib.import_module({package!r})
-for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    importlib.import_module(module.name)
+for name in ({package!r}, "lambdakit"):
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 for other in {others!r}:
     assert importlib.util.find_spec(other) is None, other
 for service in {services!r}:

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 import pytest
@@ -18,6 +16,7 @@ from agentsocket.auth.jwks import Keys
 from agentsocket.errors import SettingsError, TokenRejected, Unavailable
 from agentsocket.limits import Limits
 from tests.support.fakes import Clock
+from tests.support.jwks_address import Issuer, key_set
 from tests.support.tokens import AUDIENCE, CLAIMS, EC, ED, HEADER, ISSUER, NOW, RSA, STRANGER, public_jwk, signed
 from tests.support.waiting import TIME_FACTOR
 
@@ -26,49 +25,9 @@ A, B = public_jwk(RSA, "a"), public_jwk(EC, "b")
 SHORT = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (that is the point)
 
 
-def key_set(*keys):
-    return json.dumps({"keys": keys})
-
-
-class Issuer:
-    """A JWKS address: answers with whatever `answer` is, and counts the asking."""
-
-    def __init__(self):
-        self.answer = key_set(A).encode()
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.asked = 0
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                issuer.asked += 1
-                self.send_response(issuer.status)
-                for name, value in issuer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(issuer.answer)
-
-            def log_message(self, *_args):
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def publish(self, *keys):
-        self.answer = key_set(*keys).encode()
-
-    def stop(self):
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    server = Issuer()
+    server = Issuer(A)
     yield server
     server.stop()
 
@@ -266,7 +225,7 @@ def test_what_is_no_key_set_is_no_answer(issuer, keys, status, answer, headers):
 
 
 def test_a_redirect_to_a_real_key_set_is_not_followed(issuer, clock):
-    other = Issuer()
+    other = Issuer(A)
     issuer.status, issuer.headers = 302, {"Location": other.url}
     with pytest.raises(Unavailable):
         Keys("", issuer.url, limits=LIMITS, now=clock)("a")
@@ -398,7 +357,7 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_an_address_in_a_token_is_never_asked_and_a_key_in_it_never_used(name, seeded, issuer):
-    evil = Issuer()
+    evil = Issuer(A)
     evil.publish(public_jwk(STRANGER, "stranger"), public_jwk(STRANGER, "a"))
     for kid in ("stranger", "a"):
         forged = signed({**HEADER, "kid": kid, name: ELSEWHERE[name](evil.url)}, CLAIMS, STRANGER)

@@ -1,0 +1,79 @@
+"""What passes by itself, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
+
+from lambdakit.aws_calls import ServiceUnavailable, call
+
+
+def refused(code, status=400):
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem")
+
+
+def failing(error):
+    def method(**_parameters):
+        raise error
+
+    return method
+
+
+def test_a_response_comes_back_and_parameters_go_through():
+    assert call("SQS", lambda **parameters: parameters, QueueUrl="q") == {"QueueUrl": "q"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("ThrottlingException"),
+        refused("ProvisionedThroughputExceededException"),
+        refused("KMSInternalException"),
+        refused("TransactionInProgressException"),
+        refused("Whatever", status=500),
+        refused("Whatever", status=503),
+        ClientError({"Error": {"Code": "InternalServerError"}}, "GetItem"),
+    ],
+    ids=lambda error: error.response["Error"]["Code"],
+)
+def test_a_service_that_is_busy_is_named_with_its_own_word_for_it(error):
+    with pytest.raises(ServiceUnavailable) as raised:
+        call("KMS", failing(error))
+    assert str(raised.value) == f"KMS is busy ({error.response['Error']['Code']}); retry"
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (ReadTimeoutError(endpoint_url="https://sqs.example"), "ReadTimeoutError"),
+        (EndpointConnectionError(endpoint_url="https://sqs.example"), "EndpointConnectionError"),
+        (ResponseParserError("nonsense"), "ResponseParserError"),
+    ],
+)
+def test_a_service_that_does_not_respond_is_named_with_the_cause_and_no_text_of_the_library(error, name):
+    with pytest.raises(ServiceUnavailable) as raised:
+        call("SQS", failing(error))
+    assert str(raised.value) == f"SQS does not respond ({name}); retry"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("AccessDeniedException"),
+        refused("ValidationException"),
+        NoCredentialsError(),
+        ParamValidationError(report="x"),
+    ],
+    ids=["refused", "invalid", "no credentials", "wrong parameters"],
+)
+def test_what_stays_wrong_stays_what_it_is(error):
+    with pytest.raises(type(error)) as raised:
+        call("SQS", failing(error))
+    assert raised.value is error
