@@ -118,7 +118,7 @@ def test_a_transaction_is_all_or_nothing_and_tells_no_rows(client, table, clock)
         with pytest.raises(TransactionCancelled) as cancelled:
             asking.transact(put({"PK": "b"}), put({"PK": "a", "who": "second"}, when=ABSENT))
         assert "first" not in str(cancelled.value)
-        assert cancelled.value.__cause__ is None
+        assert cancelled.value.__suppress_context__, "what DynamoDB said holds the rows"
     table.transact(put({"PK": "b"}), delete({"PK": "a"}))
     assert table.get_all([{"PK": "a"}, {"PK": "b"}]) == [{"PK": "b"}]
 
@@ -137,6 +137,19 @@ def test_many_rows_are_removed(table):
     table.remove(keys[:51])
     left = [row for start in range(0, 60, 20) for row in table.get_all(keys[start : start + 20])]
     assert sorted(row["PK"] for row in left) == [str(number) for number in range(51, 60)]
+
+
+def test_no_call_removes_more_rows_than_dynamodb_takes():
+    sizes: list[int] = []
+
+    class Client:
+        def batch_write_item(self, **parameters):
+            sizes.append(len(parameters["RequestItems"]["rows"]))
+            return {}
+
+    client: Any = Client()
+    Table(client, "rows", now=Clock()).remove([{"PK": str(number)} for number in range(60)])
+    assert sizes == [25, 25, 10]
 
 
 class Half:
