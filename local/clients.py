@@ -33,7 +33,7 @@ async def erase(facts: dict[str, Any], subject: str) -> int:
     who = ("--issuer", variables["ISSUER"], "--subject", subject)
     failed = "The user was not erased"
     if "AuthTableName" in outputs:
-        await _command(facts, "authservice", "forget-user", "--table", outputs["AuthTableName"], *who, failed=failed)
+        await _command(facts, "authservice", "erase-user", "--table", outputs["AuthTableName"], *who, failed=failed)
     command = ("erase-user", "--table", outputs["TableName"], "--control-queue", outputs["ControlQueueUrl"], *who)
     contexts = {name: variables[name] for name in CONTEXTS if variables.get(name)}
     await _command(facts, "agentsocket", *command, "--wait", WAIT_S, failed=failed, **contexts)

@@ -137,8 +137,8 @@ class Running:
         answer = self.call.post("/oauth/token", basic=basic, grant_type="client_credentials")
         return str(answer.json["access_token"])
 
-    def told(self) -> list[Any]:
-        """What Control has been sent, taken from the queue."""
+    def notifications(self) -> list[Any]:
+        """What the control queue was sent, taken from it."""
         received = SESSION.client("sqs").receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
         for message in received.get("Messages", []):
             SESSION.client("sqs").delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])

@@ -27,8 +27,8 @@ class Slow(Storage):
         self.__dict__.update(vars(storage))
         self.clock = clock
 
-    def standing(self, token):
-        found = super().standing(token)
+    def token_status(self, token):
+        found = super().token_status(token)
         self.clock.advance(2)
         return found
 

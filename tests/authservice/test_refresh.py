@@ -56,11 +56,11 @@ def test_reuse_of_an_old_token_revokes_the_family_and_tells_control(auth):
     second = refreshed(auth, first["refresh_token"])
     auth.clock.advance(11)
     assert auth.call.refresh(first["refresh_token"]).error == REFUSED
-    assert auth.told() == [revoked(auth, first)]
+    assert auth.notifications() == [revoked(auth, first)]
     assert auth.call.refresh(second["refresh_token"]).error == REFUSED
     assert not auth.active(first["access_token"])
     assert not auth.active(second["access_token"])
-    assert auth.told() == [], "once is enough"
+    assert auth.notifications() == [], "once is enough"
 
 
 def test_another_family_of_the_same_user_lives_on(auth):
@@ -81,7 +81,7 @@ def test_two_tabs_that_refresh_at_once_both_go_on(auth):
         auth.clock.advance(840)
         tabs = [refreshed(auth, tab["refresh_token"]) for tab in tabs]
     assert all(auth.active(tab["access_token"]) for tab in tabs)
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_a_lost_answer_may_be_asked_for_again_within_ten_seconds(auth):
@@ -91,7 +91,7 @@ def test_a_lost_answer_may_be_asked_for_again_within_ten_seconds(auth):
     again = refreshed(auth, first["refresh_token"])
     auth.clock.advance(11)
     refreshed(auth, again["refresh_token"])
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_a_slow_tab_may_lose_an_answer_too(auth):
@@ -103,7 +103,7 @@ def test_a_slow_tab_may_lose_an_answer_too(auth):
         fast = refreshed(auth, fast["refresh_token"])
     refreshed(auth, slow["refresh_token"])
     refreshed(auth, slow["refresh_token"])
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["the first successor", "the sibling"])
@@ -112,7 +112,7 @@ def test_once_any_successor_was_used_the_old_token_is_theft_at_once(auth, which)
     successors = [refreshed(auth, first["refresh_token"]) for _ in range(2)]
     refreshed(auth, successors[which]["refresh_token"])
     assert auth.call.refresh(first["refresh_token"]).error == REFUSED
-    assert auth.told() == [revoked(auth, first)]
+    assert auth.notifications() == [revoked(auth, first)]
     assert auth.call.refresh(successors[1 - which]["refresh_token"]).error == REFUSED
 
 
@@ -133,7 +133,7 @@ def test_reuse_is_noticed_for_as_long_as_the_successors_live(auth):
     auth.clock.advance(5 * DAY_S)
     assert auth.call.refresh(first["refresh_token"]).error == REFUSED
     assert auth.call.refresh(second["refresh_token"]).error == REFUSED
-    assert len(auth.told()) == 1
+    assert len(auth.notifications()) == 1
 
 
 def test_a_refresh_token_lives_seven_days_and_no_longer(auth):
@@ -142,7 +142,7 @@ def test_a_refresh_token_lives_seven_days_and_no_longer(auth):
     second = refreshed(auth, first["refresh_token"])
     auth.clock.advance(7 * DAY_S)
     assert auth.call.refresh(second["refresh_token"]).error == REFUSED
-    assert auth.told() == [], "expired is not stolen"
+    assert auth.notifications() == [], "expired is not stolen"
 
 
 def test_a_family_ends_after_thirty_days_however_often_it_is_refreshed(auth):
@@ -215,7 +215,7 @@ def test_a_key_that_does_not_answer_uses_no_refresh_token_up(auth):
         assert answer.headers["Retry-After"] == "1"
     auth.kms.status = 200
     refreshed(auth, tokens["refresh_token"])
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_a_queue_that_does_not_answer_delays_the_message_and_not_the_revocation(auth):
@@ -231,9 +231,9 @@ def test_a_queue_that_does_not_answer_delays_the_message_and_not_the_revocation(
     expected = revoked(auth, tokens)
     auth.clock.advance(100)
     assert auth.call.refresh(second["refresh_token"]).error == REFUSED, "any token of the family will do"
-    assert auth.told() == [expected]
+    assert auth.notifications() == [expected]
     assert auth.call.refresh(tokens["refresh_token"]).error == REFUSED
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 class BetweenReadAndWrite:
@@ -287,7 +287,7 @@ def test_a_successor_s_use_that_comes_between_makes_it_theft(auth):
     second = refreshed(auth, tokens["refresh_token"])
     slow = interrupted(auth, lambda: refreshed(auth, second["refresh_token"]))
     assert slow.refresh(tokens["refresh_token"]).error == REFUSED
-    assert len(auth.told()) == 1
+    assert len(auth.notifications()) == 1
 
 
 def test_a_whole_generation_that_comes_between_makes_it_theft(auth):
@@ -295,7 +295,7 @@ def test_a_whole_generation_that_comes_between_makes_it_theft(auth):
     tokens = auth.sign_in()
     slow = interrupted(auth, lambda: refreshed(auth, refreshed(auth, tokens["refresh_token"])["refresh_token"]))
     assert slow.refresh(tokens["refresh_token"]).error == REFUSED
-    assert len(auth.told()) == 1
+    assert len(auth.notifications()) == 1
 
 
 @pytest.mark.parametrize("how", ["logout", "revoke"])
@@ -316,7 +316,7 @@ def test_a_logout_that_comes_between_an_exchange_s_read_and_write_does_not_kill_
     new = slow.exchange(auth.issuer.id_token(now=auth.clock(), nonce="new")).json
     assert auth.active(new["access_token"])
     assert not auth.active(old["access_token"])
-    assert claims_of(new["access_token"])["iat"] > auth.told()[0]["revoke"]["not_before"]
+    assert claims_of(new["access_token"])["iat"] > auth.notifications()[0]["revoke"]["not_before"]
 
 
 def test_a_token_issued_by_a_clock_ahead_is_killed_by_a_logout_of_a_clock_behind(auth):
@@ -326,7 +326,7 @@ def test_a_token_issued_by_a_clock_ahead_is_killed_by_a_logout_of_a_clock_behind
     auth.clock.advance(-5)
     behind = auth.sign_in()
     assert auth.logout(behind["access_token"]).status == 204
-    [message] = auth.told()
+    [message] = auth.notifications()
     assert message["revoke"]["not_before"] == claims_of(ahead["access_token"])["iat"]
     assert not auth.active(ahead["access_token"])
 
@@ -348,7 +348,7 @@ def test_a_token_that_a_clock_ahead_issues_between_read_and_write_is_killed_too(
     else:
         token = auth.sign_in("ada")["access_token"]
         assert call.post("/oauth/logout", bearer=token).status == 204
-    assert auth.told()[0]["revoke"]["not_before"] >= claims_of(ahead[0])["iat"]
+    assert auth.notifications()[0]["revoke"]["not_before"] >= claims_of(ahead[0])["iat"]
     assert not auth.active(ahead[0])
 
 
@@ -392,4 +392,4 @@ def test_an_sdk_retry_of_a_transaction_carries_the_same_request_token(auth):
     assert call.refresh(tokens["refresh_token"]).status == 200
     assert sent[0] == sent[1]
     assert b"ClientRequestToken" in sent[0]
-    assert auth.told() == []
+    assert auth.notifications() == []

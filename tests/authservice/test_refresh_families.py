@@ -32,7 +32,7 @@ def family(*, started=NOW, revoked=False):
 )
 def test_a_used_token_is_good_for_ten_seconds_while_no_successor_was_used(used_s_ago, successor_used, verdict):
     used_ms = 0 if used_s_ago is None else round((NOW - used_s_ago) * 1000)
-    assert refresh_families.judge(used_ms, successor_used, now=NOW, limits=LIMITS) == verdict
+    assert refresh_families.classify_use(used_ms, successor_used, now=NOW, limits=LIMITS) == verdict
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_used_token_is_good_for_ten_seconds_while_no_successor_was_used(used_s
     ],
 )
 def test_a_family_is_dead_when_revoked_or_begun_before_a_logout(of, user, expected):
-    assert refresh_families.dead(of, user) is expected
+    assert refresh_families.is_revoked(of, user) is expected
 
 
 @pytest.mark.parametrize(("not_before", "issued"), [(0, NOW), (NOW - 1, NOW), (NOW, NOW + 1), (NOW + 5, NOW + 6)])
@@ -56,6 +56,6 @@ def test_a_token_is_issued_after_the_last_logout_even_in_its_second(not_before, 
 
 
 def test_a_user_is_settled_once_control_knows_the_last_logout():
-    assert User("k").settled
-    assert not User("k", not_before=NOW, notified=NOW - 5).settled
-    assert User("k", not_before=NOW, notified=NOW).settled
+    assert User("k").is_logout_notified
+    assert not User("k", not_before=NOW, notified=NOW - 5).is_logout_notified
+    assert User("k", not_before=NOW, notified=NOW).is_logout_notified

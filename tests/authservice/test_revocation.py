@@ -224,7 +224,7 @@ def test_revoking_either_token_ends_the_family_and_tells_control(auth, which):
     assert (answer.status, answer.body) == (200, "")
     sid = claims_of(tokens["access_token"])["sid"]
     not_before = int(auth.clock()) + 30
-    assert auth.told() == [{"revoke": {"iss": URL, "sub": "ada", "sid": sid, "not_before": not_before}}]
+    assert auth.notifications() == [{"revoke": {"iss": URL, "sub": "ada", "sid": sid, "not_before": not_before}}]
     assert not auth.active(tokens["access_token"])
     assert auth.call.refresh(tokens["refresh_token"]).error == (400, "invalid_grant")
     assert auth.active(other["access_token"])
@@ -234,7 +234,7 @@ def test_revoking_twice_is_no_error_and_is_told_once(auth):
     tokens = auth.sign_in()
     for _ in range(2):
         assert auth.call.post("/oauth/revoke", token=tokens["refresh_token"]).status == 200
-    assert len(auth.told()) == 1
+    assert len(auth.notifications()) == 1
 
 
 def test_a_used_refresh_token_revokes_its_family_too(auth):
@@ -248,14 +248,14 @@ def test_a_used_refresh_token_revokes_its_family_too(auth):
 def test_revoking_what_is_no_token_is_no_error(auth, token):
     """RFC 7009, section 2.2."""
     assert auth.call.post("/oauth/revoke", token=token).status == 200
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_an_expired_token_revokes_nothing(auth):
     tokens = auth.sign_in()
     auth.clock.advance(1000)
     assert auth.call.post("/oauth/revoke", token=tokens["access_token"]).status == 200
-    assert auth.told() == []
+    assert auth.notifications() == []
     assert auth.call.refresh(tokens["refresh_token"]).status == 200
 
 
@@ -264,7 +264,7 @@ def test_a_service_token_is_revoked_by_itself(auth):
     assert auth.call.post("/oauth/revoke", token=token).status == 200
     assert not auth.active(token)
     assert auth.active(other)
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_a_client_that_authenticates_to_revoke_must_do_so_rightly(auth):
@@ -284,7 +284,7 @@ def test_a_revocation_is_told_on_the_next_attempt_when_the_queue_was_away(auth):
     not_before = int(auth.clock()) + 30
     auth.clock.advance(5)
     assert auth.call.post("/oauth/revoke", token=tokens["access_token"]).status == 200
-    assert [message["revoke"]["not_before"] for message in auth.told()] == [not_before]
+    assert [message["revoke"]["not_before"] for message in auth.notifications()] == [not_before]
 
 
 # Logout: everything of a user.
@@ -295,12 +295,12 @@ def test_logging_out_ends_everything_of_the_user_and_tells_control(auth):
     here, there, other = auth.sign_in("ada"), auth.sign_in("ada"), auth.sign_in("grace")
     answer = auth.logout(here["access_token"])
     assert (answer.status, answer.body) == (204, "")
-    assert auth.told() == [{"revoke": {"iss": URL, "sub": "ada", "not_before": int(auth.clock())}}]
+    assert auth.notifications() == [{"revoke": {"iss": URL, "sub": "ada", "not_before": int(auth.clock())}}]
     for tokens in (here, there):
         assert not auth.active(tokens["access_token"])
         assert auth.call.refresh(tokens["refresh_token"]).error == (400, "invalid_grant")
     assert auth.active(other["access_token"])
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_whoever_signs_in_within_the_second_of_a_logout_is_signed_in(auth):
@@ -312,16 +312,16 @@ def test_whoever_signs_in_within_the_second_of_a_logout_is_signed_in(auth):
         refreshed = auth.call.refresh(tokens["refresh_token"]).json
         assert auth.active(refreshed["access_token"])
         assert auth.logout(refreshed["access_token"]).status == 204
-        [message] = auth.told()
+        [message] = auth.notifications()
         assert claims_of(refreshed["access_token"])["iat"] <= message["revoke"]["not_before"]
 
 
 def test_a_logged_out_token_is_refused_and_logs_nobody_out(auth):
     tokens = auth.sign_in()
     auth.logout(tokens["access_token"])
-    auth.told()
+    auth.notifications()
     assert auth.logout(tokens["access_token"]).error == (401, "invalid_token")
-    assert auth.told() == []
+    assert auth.notifications() == []
 
 
 def test_a_logout_is_told_on_the_next_attempt_although_its_token_is_dead_by_then(auth):
@@ -334,7 +334,7 @@ def test_a_logout_is_told_on_the_next_attempt_although_its_token_is_dead_by_then
         auth.clock.advance(5)
     SESSION.client("sqs").create_queue(QueueName="control")
     assert auth.logout(tokens["access_token"]).status == 204
-    assert auth.told() == [{"revoke": {"iss": URL, "sub": "ada", "not_before": not_before}}]
+    assert auth.notifications() == [{"revoke": {"iss": URL, "sub": "ada", "not_before": not_before}}]
     assert auth.logout(tokens["access_token"]).error == (401, "invalid_token")
 
 
@@ -344,13 +344,13 @@ def test_a_refresh_finishes_a_logout_that_control_does_not_know_of(auth):
     auth.logout(tokens["access_token"])
     SESSION.client("sqs").create_queue(QueueName="control")
     assert auth.call.refresh(tokens["refresh_token"]).error == (400, "invalid_grant")
-    assert [message["revoke"]["sub"] for message in auth.told()] == ["ada"]
+    assert [message["revoke"]["sub"] for message in auth.notifications()] == ["ada"]
 
 
 def test_an_operator_logs_somebody_out_by_name(auth):
     tokens, other = auth.sign_in("ada#*"), auth.sign_in("ada")
     assert auth.logout(auth.service_token("users:logout"), sub="ada#*").status == 204
-    assert auth.told() == [{"revoke": {"iss": URL, "sub": "ada#*", "not_before": int(auth.clock())}}]
+    assert auth.notifications() == [{"revoke": {"iss": URL, "sub": "ada#*", "not_before": int(auth.clock())}}]
     assert not auth.active(tokens["access_token"])
     assert auth.active(other["access_token"])
 
@@ -399,10 +399,10 @@ def test_a_token_not_in_force_is_no_bearer(auth, path, name):
     bad = inactive(auth)
     bad["a ticket"] = auth.call.post("/ticket", bearer=tokens["access_token"]).json["ticket"]
     bad["an expired one"] = tokens["access_token"]
-    auth.told()
+    auth.notifications()
     if name == "an expired one":
         auth.clock.advance(930)
     answer = auth.call.post(path, bearer=bad[name])
     assert answer.error == (401, "invalid_token")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="agentsocket", error="invalid_token"'
-    assert auth.told() == []
+    assert auth.notifications() == []

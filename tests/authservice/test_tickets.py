@@ -72,5 +72,5 @@ def test_a_logout_in_the_very_second_of_a_ticket_covers_it(auth):
     ticket = auth.call.post("/ticket", bearer=access).json["ticket"]
     auth.clock.advance(-0.5)
     auth.logout(access)
-    [message] = auth.told()
+    [message] = auth.notifications()
     assert claims_of(ticket)["iat"] <= message["revoke"]["not_before"]

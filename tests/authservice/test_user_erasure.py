@@ -1,4 +1,4 @@
-"""Removing a user: `python -m authservice forget-user`."""
+"""Removing a user: `python -m authservice erase-user`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from authservice.errors import Unavailable
 from authservice.limits import Limits
 from authservice.storage import Storage, user_key
 from authservice.table import Table
-from authservice.user_erasure import Leaving
+from authservice.user_erasure import UserErasure
 from tests.authservice.conftest import SESSION, TABLE, URL
 
-FORGET = ["forget-user", "--table", TABLE, "--issuer", URL, "--subject", "ada"]
+ERASE = ["erase-user", "--table", TABLE, "--issuer", URL, "--subject", "ada"]
 
 
 def keys(auth) -> set[str]:
@@ -32,7 +32,7 @@ def test_sign_ins_and_refresh_tokens_go_and_nobody_else_s(auth, capsys):
     kept = keys(auth)
     first, second = auth.sign_in("ada"), auth.sign_in("ada")
     third = auth.call.refresh(first["refresh_token"]).json
-    assert main(FORGET) == 0
+    assert main(ERASE) == 0
     hashed = {key for key in keys(auth) if key.startswith("IDTOKEN#")}
     assert keys(auth) - hashed == kept - hashed
     assert "ada" not in str(auth.rows())
@@ -47,7 +47,7 @@ def test_sign_ins_and_refresh_tokens_go_and_nobody_else_s(auth, capsys):
 
 def test_who_comes_back_signs_in_anew(auth):
     old = auth.sign_in("ada")
-    main(FORGET)
+    main(ERASE)
     auth.clock.advance(60)
     new = auth.sign_in("ada")
     assert auth.active(new["access_token"])
@@ -56,7 +56,7 @@ def test_who_comes_back_signs_in_anew(auth):
 
 def test_it_may_be_repeated_and_a_user_who_never_was_is_no_error(auth, capsys):
     auth.sign_in("ada")
-    assert [main(FORGET), main(FORGET)] == [0, 0]
+    assert [main(ERASE), main(ERASE)] == [0, 0]
     assert "0 refresh tokens, 0 sign-ins removed" in capsys.readouterr().out
 
 
@@ -66,7 +66,7 @@ def test_a_large_table_is_read_to_its_end(auth):
     for number in range(4):
         texts = {"PK": f"FAMILY#{number}", "sid": str(number), "sub": "ada", "padding": "x" * 390_000}
         SESSION.client("dynamodb").put_item(TableName=TABLE, Item={name: {"S": text} for name, text in texts.items()})
-    assert main(FORGET) == 0
+    assert main(ERASE) == 0
     assert of_kind(auth, "FAMILY#") == of_kind(auth, "REFRESH#") == []
 
 
@@ -77,9 +77,9 @@ def test_a_crash_is_finished_by_the_next_time(auth, after):
     table = Table(SESSION.client("dynamodb"), TABLE, now=auth.clock)
     storage = Storage(table, issuer=URL, limits=Limits())
     with pytest.raises(Unavailable):
-        Leaving(cast(Table, Failing(table, after=after)), storage, issuer=URL).forget("ada")
+        UserErasure(cast(Table, Failing(table, after=after)), storage, issuer=URL).erase("ada")
     assert auth.call.refresh(tokens["refresh_token"]).status == 400
-    assert main(FORGET) == 0
+    assert main(ERASE) == 0
     assert of_kind(auth, "FAMILY#") == of_kind(auth, "REFRESH#") == []
     assert user_key(URL, "ada") not in keys(auth)
 
@@ -103,13 +103,13 @@ class Failing:
 
 def test_a_table_that_is_not_there_is_one_sentence(auth, capsys):
     SESSION.client("dynamodb").delete_table(TableName=TABLE)
-    assert main(FORGET) == 1
+    assert main(ERASE) == 1
     printed = capsys.readouterr()
     assert (printed.out, len(printed.err.splitlines())) == ("", 1)
 
 
 def test_help_says_what_it_does_and_needs():
-    command = [sys.executable, "-m", "authservice", "forget-user", "--help"]
+    command = [sys.executable, "-m", "authservice", "erase-user", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     for words in ("--subject", "identity provider", "agentsocket erase-user", "dynamodb:BatchGetItem"):
         assert words in done.stdout

@@ -154,7 +154,7 @@ def test_the_revoke_message_is_of_the_documented_form(auth):
     session, everything = auth.sign_in("ada"), auth.sign_in("ada")
     auth.call.post("/oauth/revoke", token=session["refresh_token"])
     auth.logout(everything["access_token"])
-    one, all_of_them = auth.told()
+    one, all_of_them = auth.notifications()
     assert set(one) == set(all_of_them) == {"revoke"}
     assert set(one["revoke"]) == {"iss", "sub", "sid", "not_before"}
     assert set(all_of_them["revoke"]) == {"iss", "sub", "not_before"}
@@ -172,7 +172,7 @@ def test_a_token_issued_after_a_logout_is_later_than_its_not_before(auth, read):
     """In the same second, too: what Control declares dead is told apart by `iat` alone."""
     first = auth.sign_in("ada")["access_token"]
     auth.logout(first)
-    [message] = auth.told()
+    [message] = auth.notifications()
     second = read(auth.sign_in("ada")["access_token"])
     assert read(first).issued_at <= message["revoke"]["not_before"] < second.issued_at
     ticket = auth.call.post("/ticket", bearer=auth.sign_in("ada")["access_token"]).json["ticket"]

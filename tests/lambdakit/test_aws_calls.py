@@ -16,7 +16,7 @@ from lambdakit.aws_calls import ServiceUnavailable, call
 
 
 def refused(code, status=400):
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem")
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem")  # type: ignore[typeddict-item]
 
 
 def failing(error):

@@ -104,9 +104,14 @@ def test_a_write_without_a_condition_asks_for_no_row():
     asked: list[dict[str, Any]] = []
 
     class Client:
-        put_item = update_item = delete_item = staticmethod(lambda **parameters: asked.append(parameters) or {})
+        update_item = delete_item = None
 
-    table = Showing(Client(), "rows", now=Clock())  # type: ignore[arg-type]
+        def put_item(self, **parameters):
+            asked.append(parameters)
+            return {}
+
+    client: Any = Client()
+    table = Showing(client, "rows", now=Clock())
     table.write(put({"PK": "a"}))
     table.write(put({"PK": "a"}, when=ABSENT))
     assert ["ReturnValuesOnConditionCheckFailure" in parameters for parameters in asked] == [False, True]

@@ -106,5 +106,5 @@ def test_a_redis_that_is_not_given_is_one_sentence(dynamodb, monkeypatch, capsys
 @pytest.mark.parametrize("arguments", [["--help"], ["erase-user", "--help"]])
 def test_help_says_what_goes_what_stays_and_what_it_needs(arguments):
     done = subprocess.run([sys.executable, "-m", "agentsocket", *arguments], capture_output=True, text=True, check=True)
-    for words in ("erase-user", "authservice forget-user", "CONTEXT_STORE", "dynamodb:BatchGetItem", "run it again"):
+    for words in ("erase-user", "authservice erase-user", "CONTEXT_STORE", "dynamodb:BatchGetItem", "run it again"):
         assert words in done.stdout

@@ -26,7 +26,7 @@ most are ids and times: of deleted threads, and from when on tokens are refused.
 A user of whom the table holds nothing is an error: nothing is written then.
 
 Do these two things before: remove the user at your identity provider, and with
-the auth service, python -m authservice forget-user. Otherwise who comes back is
+the auth service, python -m authservice erase-user. Otherwise who comes back is
 a new user with an empty table.
 
 Where contexts are kept in Redis, give what the functions have: CONTEXT_STORE,

@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from authservice import service_clients, wiring
 from authservice.errors import Refusal, TransactionCancelled
 from authservice.storage import Storage
-from authservice.user_erasure import Leaving
+from authservice.user_erasure import UserErasure
 
-_REGISTER = """\
+_REGISTER_CLIENT = """\
 example:
   python -m authservice register-client --table my-stack-AuthTable-1ABC --id ops --scope "users:logout"
 
@@ -25,9 +25,9 @@ The scope introspect lets the client use /oauth/introspect, by HTTP Basic.
 AWS credentials and region come from the environment or your profile; they need
 dynamodb:PutItem on the table.
 """
-_FORGET = """\
+_ERASE_USER = """\
 example:
-  python -m authservice forget-user --table my-stack-AuthTable-1ABC \\
+  python -m authservice erase-user --table my-stack-AuthTable-1ABC \\
     --issuer https://a1b2c3.execute-api.eu-west-1.amazonaws.com --subject ada
 
 Ends and removes the sign-ins of a user, their refresh tokens, and what is known
@@ -69,7 +69,7 @@ def _aws_fault(error: BotoCoreError | ClientError) -> str:
     return known.get(name, f"AWS cannot be reached: {name}; check region and network")
 
 
-def _register(given: argparse.Namespace) -> int:
+def _register_client(given: argparse.Namespace) -> int:
     try:
         write, secret = service_clients.registration(given.id, given.scope, replace=given.replace)
         wiring.table(given.table).transact(write)
@@ -80,13 +80,13 @@ def _register(given: argparse.Namespace) -> int:
     return 0
 
 
-def _forget(given: argparse.Namespace) -> int:
+def _erase_user(given: argparse.Namespace) -> int:
     table = wiring.table(given.table)
     storage = Storage(table, issuer=given.issuer, limits=wiring.limits())
-    leaving = Leaving(table, storage, issuer=given.issuer)
-    removed = leaving.forget(given.subject)
+    erasure = UserErasure(table, storage, issuer=given.issuer)
+    removed = erasure.erase(given.subject)
     print(f"authservice: {', '.join(f'{count} {kind}' for kind, count in removed.items())} removed")
-    if leaving.is_left(given.subject):
+    if erasure.is_left(given.subject):
         print("authservice: the user has signed in meanwhile; run it again", file=sys.stderr)
         return 1
     print("authservice: checked: nothing of the user is left")
@@ -97,31 +97,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m authservice",
         description="Administers the auth service.",
-        epilog=f"{_REGISTER}\n{_FORGET}",
+        epilog=f"{_REGISTER_CLIENT}\n{_ERASE_USER}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     register = commands.add_parser(
         "register-client",
         help="register a client for client_credentials or introspection, and print its new secret",
-        epilog=_REGISTER,
+        epilog=_REGISTER_CLIENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    register.set_defaults(run=_register)
+    register.set_defaults(run=_register_client)
     register.add_argument("--table", required=True, help="the auth table's name (output AuthTableName of the stack)")
     register.add_argument("--id", required=True, help="the client's id: 1 to 64 of A-Z a-z 0-9 _ . -")
     register.add_argument("--scope", required=True, help="its scopes, separated by spaces")
     register.add_argument("--replace", action="store_true", help="if it exists, replace its scopes and secret")
-    forget = commands.add_parser(
-        "forget-user",
-        help="remove what is kept of a user",
-        epilog=_FORGET,
+    erase = commands.add_parser(
+        "erase-user",
+        help="erase a user: remove all that is kept of them",
+        epilog=_ERASE_USER,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    forget.set_defaults(run=_forget)
-    forget.add_argument("--table", required=True, help="the auth table's name (output AuthTableName of the stack)")
-    forget.add_argument("--issuer", required=True, help="the iss of the user's access tokens (output AuthUrl)")
-    forget.add_argument("--subject", required=True, help="their sub")
+    erase.set_defaults(run=_erase_user)
+    erase.add_argument("--table", required=True, help="the auth table's name (output AuthTableName of the stack)")
+    erase.add_argument("--issuer", required=True, help="the iss of the user's access tokens (output AuthUrl)")
+    erase.add_argument("--subject", required=True, help="their sub")
     return parser
 
 

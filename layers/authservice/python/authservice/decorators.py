@@ -23,12 +23,12 @@ from authservice.errors import (
     ServerError,
     TooLarge,
 )
-from authservice.inputs import NO_STORE, Request, Response, Routes, answer
+from authservice.inputs import NO_STORE, Request, Response, Routes, json_response
 from authservice.limits import Limits
 from lambdakit import cors
 
 Event = Mapping[str, Any]
-Answer = dict[str, Any]
+LambdaResponse = dict[str, Any]
 Handler = Callable[[Event, object], Any]
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ logger = Logger()
 
 
 def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler:
-    """HTTP API, payload format 2.0: every path and method, with CORS on every answer there is."""
+    """HTTP API, payload format 2.0: every path and method, with CORS on every response."""
 
     def dispatch(event: Event) -> Response:
         # An issuer may end in a slash, and its endpoints are its address and what follows.
@@ -60,7 +60,7 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
             logger.info("request_refused", status=refusal.status, error=refusal.error, reason=refusal.description)
             return _refused(refusal)
 
-    def handler(event: Event, _context: object) -> Answer:
+    def handler(event: Event, _context: object) -> LambdaResponse:
         response = _guarded(lambda: attempt(event), otherwise=lambda _error: _refused(ServerError()))
         path = event.get("rawPath")
         logger.info("request_completed", path=path if path in routes else "another", status=response.status)
@@ -99,7 +99,7 @@ def _guarded(step: Callable[[], T], *, otherwise: Callable[[Exception], T]) -> T
 def _refused(refusal: Refusal) -> Response:
     content = {"error": refusal.error, "error_description": refusal.description} if refusal.error else {}
     said = {name: text for name, text in content.items() if text}
-    return answer(said, status=refusal.status, headers={**NO_STORE, **refusal.headers()})
+    return json_response(said, status=refusal.status, headers={**NO_STORE, **refusal.headers()})
 
 
 def _reason(error: Exception) -> str:

@@ -175,7 +175,7 @@ class Unavailable(Refusal):
 
 
 class ServerError(Refusal):
-    """What a client hears of a fault of ours: that there was one."""
+    """What a client gets to know of a fault of ours: that there was one."""
 
     status = 500
     error = "server_error"

@@ -1,4 +1,4 @@
-"""The three grants of the token endpoint: from a form to an answer (RFC 6749, section 5.1; RFC 8693, section 2.2.1).
+"""The three grants of the token endpoint: from a form to a response (RFC 6749, section 5.1; RFC 8693, section 2.2.1).
 
 Each signs before it writes: when the key does not answer, nothing has happened yet and the same request may come again.
 """
@@ -21,7 +21,7 @@ from authservice.errors import (
 from authservice.form_body import Form
 from authservice.id_tokens import IdToken
 from authservice.limits import Limits
-from authservice.refresh_families import Family, Refresh
+from authservice.refresh_families import Family, RefreshToken
 from authservice.revocations import Revocations
 from authservice.service_clients import INTROSPECT, Client
 from authservice.settings import Identity, Issuing
@@ -34,7 +34,7 @@ CLIENT_CREDENTIALS = "client_credentials"
 _TYPE = "urn:ietf:params:oauth:token-type:"
 
 Clock = Callable[[], float]
-Answer = Mapping[str, Any]
+TokenResponse = Mapping[str, Any]
 
 
 class Grants:
@@ -63,7 +63,7 @@ class Grants:
 
     # An ID token for the first tokens of a new family.
 
-    def exchange(self, form: Form) -> Answer:
+    def exchange(self, form: Form) -> TokenResponse:
         """RFC 8693 for ID tokens. Raises InvalidRequest, InvalidGrant, InvalidScope, InvalidTarget, InvalidClient."""
         self._check_exchange(form)
         id_token = id_tokens.verify(
@@ -74,8 +74,8 @@ class Grants:
             limits=self._limits,
         )
         groups = id_tokens.groups(id_token.claims, self._issuing.groups_claim)
-        granted = _narrowed(self._issuing.scopes | (groups & self._issuing.privileged), form)
-        issued = self._storage.repeat(lambda: self._begin(id_token, granted))
+        granted = _requested_scopes(self._issuing.scopes | (groups & self._issuing.privileged), form)
+        issued = self._storage.retry_conflicts(lambda: self._start_family(id_token, granted))
         return {**issued, "issued_token_type": _TYPE + "access_token"}
 
     def _check_exchange(self, form: Form) -> None:
@@ -92,64 +92,65 @@ class Grants:
         if form.get("client_id", self._identity.client_id) != self._identity.client_id:
             raise InvalidClient("client_id is not the client of this deployment")
 
-    def _begin(self, id_token: IdToken, scopes: frozenset[str]) -> Answer:
-        used, user = self._storage.exchanged(id_token.subject, id_token.digest)
+    def _start_family(self, id_token: IdToken, scopes: frozenset[str]) -> TokenResponse:
+        used, user = self._storage.exchange_status(id_token.subject, id_token.digest)
         if used:
             raise InvalidGrant("the ID token was exchanged before; sign in again")
         started = refresh_families.issue_time(user, self._now())
         sid = secrets.token_urlsafe(16)
         family = Family(sid, id_token.subject, self._identity.client_id, scopes, started, revoked=False, notified=False)
-        access, secret = self._signed(family, scopes, started), new_secret()
-        self._storage.begin(family, user, secret, id_token=id_token.digest)
-        return self._answer(access, scopes, started, refresh_token=secret)
+        access, secret = self._access_token(family, scopes, started), new_secret()
+        self._storage.start_family(family, user, secret, id_token=id_token.digest)
+        return self._token_response(access, scopes, started, refresh_token=secret)
 
     # A refresh token for the next.
 
-    def refresh(self, form: Form) -> Answer:
+    def refresh(self, form: Form) -> TokenResponse:
         """RFC 6749, section 6, with rotation. Raises InvalidGrant whatever the reason, InvalidRequest, InvalidScope."""
         token = form_body.required(form, "refresh_token")
-        return self._storage.repeat(lambda: self._rotate(token, form))
+        return self._storage.retry_conflicts(lambda: self._rotate(token, form))
 
-    def _rotate(self, token: str, form: Form) -> Answer:
-        used = self._storage.refresh(token)
+    def _rotate(self, token: str, form: Form) -> TokenResponse:
+        used = self._storage.refresh_token(token)
         if used is None or form.get("client_id", used.family.client_id) != used.family.client_id:
-            raise _refused()
+            raise _invalid_refresh_token()
         self._require_alive(used)
-        scopes = _narrowed(used.family.scopes, form)
+        scopes = _requested_scopes(used.family.scopes, form)
         issued_at, secret = refresh_families.issue_time(used.user, self._now()), new_secret()
-        access = self._signed(used.family, scopes, issued_at)
+        access = self._access_token(used.family, scopes, issued_at)
         self._storage.rotate(used, secret, issued_at=issued_at)
-        return self._answer(access, scopes, issued_at, refresh_token=secret)
+        return self._token_response(access, scopes, issued_at, refresh_token=secret)
 
-    def _require_alive(self, used: Refresh) -> None:
+    def _require_alive(self, used: RefreshToken) -> None:
         """The family is in force and the token may be used. One that comes back too late ends its family."""
-        if refresh_families.dead(used.family, used.user):
-            self._revocations.finish(used.family, used.user)
-            raise _refused()
-        if refresh_families.judge(used.used_ms, used.successor_used, now=self._now(), limits=self._limits) == "theft":
-            self._revocations.end(used.family)
-            raise _refused()
+        if refresh_families.is_revoked(used.family, used.user):
+            self._revocations.complete(used.family, used.user)
+            raise _invalid_refresh_token()
+        now, limits = self._now(), self._limits
+        if refresh_families.classify_use(used.used_ms, used.successor_used, now=now, limits=limits) == "theft":
+            self._revocations.revoke_family(used.family)
+            raise _invalid_refresh_token()
 
     # A client's own token.
 
-    def client_credentials(self, client: Client, form: Form) -> Answer:
+    def client_credentials(self, client: Client, form: Form) -> TokenResponse:
         """RFC 6749, section 4.4: a token for this service itself. Raises InvalidScope, UnauthorizedClient."""
         grantable = client.scopes - {INTROSPECT}
         if not grantable:
             raise UnauthorizedClient("the client has no scope that a token can carry; register it with one")
-        scopes, now = _narrowed(grantable, form), self._now()
-        return self._answer(self._mint.service(client.client_id, scopes, now=now), scopes, int(now))
+        scopes, now = _requested_scopes(grantable, form), self._now()
+        return self._token_response(self._mint.service(client.client_id, scopes, now=now), scopes, int(now))
 
-    def _signed(self, family: Family, scopes: frozenset[str], issued_at: int) -> str:
+    def _access_token(self, family: Family, scopes: frozenset[str], issued_at: int) -> str:
         return self._mint.access(Grant(family.subject, family.sid, family.client_id, scopes), issued_at=issued_at)
 
-    def _answer(self, access: str, scopes: frozenset[str], issued_at: int, **more: str) -> Answer:
+    def _token_response(self, access: str, scopes: frozenset[str], issued_at: int, **more: str) -> TokenResponse:
         expires_in = issued_at + self._limits.access_token_s - int(self._now())
         scope = " ".join(sorted(scopes))
         return {"access_token": access, "token_type": "Bearer", "expires_in": expires_in, "scope": scope, **more}
 
 
-def _narrowed(granted: frozenset[str], form: Form) -> frozenset[str]:
+def _requested_scopes(granted: frozenset[str], form: Form) -> frozenset[str]:
     """The scope that was asked for, or all that is granted (RFC 6749, section 3.3). Raises InvalidScope."""
     wanted = frozenset(form["scope"].split()) if "scope" in form else granted
     if not wanted or not wanted <= granted:
@@ -157,6 +158,6 @@ def _narrowed(granted: frozenset[str], form: Form) -> frozenset[str]:
     return wanted
 
 
-def _refused() -> InvalidGrant:
+def _invalid_refresh_token() -> InvalidGrant:
     """The one thing said of a refresh token that is not accepted, whatever the reason."""
     return InvalidGrant("the refresh token is not valid; sign in again")

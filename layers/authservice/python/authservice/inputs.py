@@ -20,7 +20,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer; an empty body has no content type."""
+    """An HTTP response; an empty body has no content type."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -31,19 +31,21 @@ Endpoint = Callable[[Request], Response]
 Routes = Mapping[str, Mapping[str, Endpoint]]
 
 
-def answer(content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer that nobody keeps, unless `headers` say otherwise."""
+def json_response(
+    content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON response that nobody caches, unless `headers` say otherwise."""
     json_type = {"Content-Type": "application/json"}
     body = json.dumps(content, separators=(",", ":"))
     return Response(status, {**json_type, **(NO_STORE if headers is None else headers)}, body)
 
 
-def public(body: str, *, max_age_s: int) -> Response:
-    """JSON text that anybody may keep for a while."""
+def public_response(body: str, *, max_age_s: int) -> Response:
+    """JSON text that anybody may cache for a while."""
     headers = {"Content-Type": "application/json", "Cache-Control": f"public, max-age={max_age_s}"}
     return Response(200, headers, body)
 
 
-def empty(status: int) -> Response:
-    """An answer without content."""
+def empty_response(status: int) -> Response:
+    """A response without content."""
     return Response(status, NO_STORE)

@@ -30,7 +30,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What all tokens of a user share; 0 for never. `notified` is the last `not_before` that Control was told."""
+    """What all tokens of a user share; 0 for never. `notified` is the last `not_before` that the control queue got."""
 
     key: str
     not_before: int = 0
@@ -38,13 +38,13 @@ class User:
     last_iat: int = 0
 
     @property
-    def settled(self) -> bool:
-        """Whether Control knows of the last logout."""
+    def is_logout_notified(self) -> bool:
+        """Whether the control queue was notified of the last logout."""
         return self.notified == self.not_before
 
 
 @dataclass(frozen=True, slots=True)
-class Refresh:
+class RefreshToken:
     """A refresh token as it is stored, with its family and user. `used_ms` is 0 until it is used."""
 
     key: str
@@ -55,7 +55,7 @@ class Refresh:
     user: User
 
 
-def judge(used_ms: int, successor_used: bool, *, now: float, limits: Limits) -> Verdict:
+def classify_use(used_ms: int, successor_used: bool, *, now: float, limits: Limits) -> Verdict:
     """What the use of a refresh token at `now` is (security.md, Exchange and refresh)."""
     if not used_ms:
         return "first use"
@@ -64,7 +64,7 @@ def judge(used_ms: int, successor_used: bool, *, now: float, limits: Limits) -> 
     return "sibling"
 
 
-def dead(family: Family | None, user: User) -> bool:
+def is_revoked(family: Family | None, user: User) -> bool:
     """Whether the tokens of a family are refused: it was revoked, or its user has logged out since it began."""
     return family is None or family.revoked or family.started <= user.not_before
 

@@ -1,7 +1,7 @@
-"""Ending families and logging users out, and telling Control, which closes sockets and remembers (delivery.md, Revoke).
+"""Ending families and logging users out, and notifying the control queue (delivery.md, Revoke).
 
-The row is written first, then the message is sent, then the row is marked as told. A crash or an outage between leaves
-an unmarked row: the caller hears 503, and its next attempt finds the mark missing and sends again.
+The row is written first, then the message is sent, then the row is marked as notified. A crash or an outage between
+leaves an unmarked row: the caller gets 503, and its next attempt finds the mark missing and sends again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class Control:
+class ControlQueue:
     """The queue that the rest of the deployment reads: its only link to this service besides HTTP and tokens."""
 
     def __init__(self, client: SQSClient, *, queue: str, issuer: str) -> None:
@@ -42,31 +42,31 @@ class Control:
 class Revocations:
     """Both halves of a revocation, row and message; every method may be repeated, and raises Unavailable."""
 
-    def __init__(self, storage: Storage, control: Control) -> None:
+    def __init__(self, storage: Storage, control_queue: ControlQueue) -> None:
         self._storage = storage
-        self._control = control
+        self._control_queue = control_queue
 
-    def end(self, family: Family) -> None:
+    def revoke_family(self, family: Family) -> None:
         """Revoke a family: its refresh tokens and what was issued for them."""
         if family.revoked and family.notified:
             return
         not_before = self._storage.revoke(family)
-        self._control.revoke(family.subject, not_before=not_before, sid=family.sid)
-        self._storage.mark_family(family)
+        self._control_queue.revoke(family.subject, not_before=not_before, sid=family.sid)
+        self._storage.mark_family_notified(family)
 
     def log_out(self, subject: str) -> None:
         """Revoke everything a user has."""
-        self.tell(subject, self._storage.repeat(lambda: self._storage.log_out(subject)))
+        self.notify_logout(subject, self._storage.retry_conflicts(lambda: self._storage.log_out(subject)))
 
-    def tell(self, subject: str, user: User) -> None:
-        """Finish a logout that Control does not know of yet."""
-        if user.settled:
+    def notify_logout(self, subject: str, user: User) -> None:
+        """Finish a logout of which the control queue was not notified yet."""
+        if user.is_logout_notified:
             return
-        self._control.revoke(subject, not_before=user.not_before)
-        self._storage.mark_user(user)
+        self._control_queue.revoke(subject, not_before=user.not_before)
+        self._storage.mark_user_notified(user)
 
-    def finish(self, family: Family, user: User) -> None:
+    def complete(self, family: Family, user: User) -> None:
         """Finish what an earlier request left half done."""
         if family.revoked:
-            self.end(family)
-        self.tell(family.subject, user)
+            self.revoke_family(family)
+        self.notify_logout(family.subject, user)

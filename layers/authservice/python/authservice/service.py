@@ -25,7 +25,7 @@ from authservice.errors import (
     UnsupportedGrantType,
 )
 from authservice.grants import CLIENT_CREDENTIALS, REFRESH, TOKEN_EXCHANGE, Grants
-from authservice.inputs import Request, Response, Routes, answer, empty, public
+from authservice.inputs import Request, Response, Routes, empty_response, json_response, public_response
 from authservice.limits import Limits
 from authservice.revocations import Revocations
 from authservice.service_clients import INTROSPECT, SUBJECT_PREFIX, Client, Clients
@@ -39,7 +39,7 @@ LOGOUT_SCOPE = "users:logout"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The endpoints, with the seams they need. `now` is in seconds since the epoch."""
+    """The endpoints, with the adapters they need. `now` is in seconds since the epoch."""
 
     grants: Grants
     clients: Clients
@@ -71,11 +71,11 @@ class Service:
         client = self._client(request)
         grant = form_body.required(form, "grant_type")
         if grant == TOKEN_EXCHANGE:
-            return answer(self.grants.exchange(form))
+            return json_response(self.grants.exchange(form))
         if grant == REFRESH:
-            return answer(self.grants.refresh(form))
+            return json_response(self.grants.refresh(form))
         if grant == CLIENT_CREDENTIALS:
-            return answer(self.grants.client_credentials(client or self.clients.authenticate(request), form))
+            return json_response(self.grants.client_credentials(client or self.clients.authenticate(request), form))
         raise UnsupportedGrantType(f"grant_type must be {TOKEN_EXCHANGE}, {REFRESH} or {CLIENT_CREDENTIALS}")
 
     def revoke(self, request: Request) -> Response:
@@ -86,19 +86,19 @@ class Service:
         form = form_body.parse(request, limits=self.limits)
         self._client(request)
         token = form_body.required(form, "token")
-        found = self.storage.refresh(token)
+        found = self.storage.refresh_token(token)
         if found:
-            self.revocations.end(found.family)
-            return empty(200)
+            self.revocations.revoke_family(found.family)
+            return empty_response(200)
         try:
             checked = self._check(token)
         except InvalidToken:
-            return empty(200)
+            return empty_response(200)
         if checked.of_service:
-            self.storage.forget_token(checked)
+            self.storage.revoke_service_token(checked)
         elif family := self.storage.family(checked.session):
-            self.revocations.end(family)
-        return empty(200)
+            self.revocations.revoke_family(family)
+        return empty_response(200)
 
     def introspect(self, request: Request) -> Response:
         """Whether a token is in force now (RFC 7662): for clients with that right, and no word on why it is not."""
@@ -108,9 +108,9 @@ class Service:
         try:
             token = self._in_force(text)
         except InvalidToken:
-            return answer({"active": False})
+            return json_response({"active": False})
         session = {"sid": token.session} if token.session else {}
-        return answer(
+        return json_response(
             {
                 "active": True,
                 "iss": self.issuing.issuer,
@@ -129,39 +129,39 @@ class Service:
     def logout(self, request: Request) -> Response:
         """Log a user out everywhere: the Bearer of a token oneself, or a service with the scope for it another.
 
-        A token that this very logout killed, before Control knew of it, may be used once more to finish it.
+        A token that this very logout killed, before the control queue was notified, may be used once more to finish it.
         """
         subject = form_body.parse(request, limits=self.limits).get("sub", "")
         token = self._bearer(request)
-        in_force, user = self.storage.standing(token)
-        if not in_force and not token.of_service and not user.settled:
-            self.revocations.tell(token.subject, user)
-            return empty(204)
+        in_force, user = self.storage.token_status(token)
+        if not in_force and not token.of_service and not user.is_logout_notified:
+            self.revocations.notify_logout(token.subject, user)
+            return empty_response(204)
         if not in_force:
             raise InvalidToken("the token was revoked; sign in again")
         if token.of_service:
-            self.revocations.log_out(self._other(token, subject))
-            return empty(204)
+            self.revocations.log_out(self._user_to_log_out(token, subject))
+            return empty_response(204)
         if subject not in ("", token.subject):
             raise InsufficientScope(LOGOUT_SCOPE)
         self.revocations.log_out(token.subject)
-        return empty(204)
+        return empty_response(204)
 
     def ticket(self, request: Request) -> Response:
         """A ticket for the user of a Bearer token: {"ticket", "expires_in" in seconds}."""
         token = self._bearer(request)
         began = self.now()  # before the read: a logout that it does not see is later than the ticket, and covers it
-        in_force, _ = self.storage.standing(token)
+        in_force, _ = self.storage.token_status(token)
         if not in_force or token.of_service:
             raise InvalidToken("the token was revoked or is a service token; send the access token of a user")
         ticket, expires_in = self.mint.ticket(token, now=began)
         if not expires_in:
             raise InvalidToken("the token is about to expire; refresh it first")
-        return answer({"ticket": ticket, "expires_in": expires_in})
+        return json_response({"ticket": ticket, "expires_in": expires_in})
 
     def jwks(self, _request: Request) -> Response:
         """The keys (RFC 7517), as deployed: no call to anybody."""
-        return public(self.keys.text, max_age_s=self.limits.jwks_max_age_s)
+        return public_response(self.keys.text, max_age_s=self.limits.jwks_max_age_s)
 
     def metadata(self, _request: Request) -> Response:
         """RFC 8414."""
@@ -179,14 +179,16 @@ class Service:
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
         }
-        return public(json.dumps(document), max_age_s=self.limits.jwks_max_age_s)
+        return public_response(json.dumps(document), max_age_s=self.limits.jwks_max_age_s)
 
     def health(self, _request: Request) -> Response:
         """Whether the one thing that nothing works without answers, and how fast: status `ok` or `down` (503)."""
         began = self.now()
         status = "ok" if self.table.is_reachable() else "down"
         table = {"status": status, "latency_ms": max(0, round((self.now() - began) * 1000))}
-        return answer({"status": status, "dependencies": {"table": table}}, status=200 if status == "ok" else 503)
+        return json_response(
+            {"status": status, "dependencies": {"table": table}}, status=200 if status == "ok" else 503
+        )
 
     def _client(self, request: Request) -> Client | None:
         """Users' clients are public; whoever does send credentials must send good ones. Raises InvalidClient."""
@@ -198,7 +200,7 @@ class Service:
 
     def _in_force(self, text: str) -> Token:
         token = self._check(text)
-        if not self.storage.standing(token)[0]:
+        if not self.storage.token_status(token)[0]:
             raise InvalidToken("the token was revoked; sign in again")
         return token
 
@@ -212,7 +214,7 @@ class Service:
             raise InvalidToken("Authorization must carry an access token, not a ticket")
         return token
 
-    def _other(self, token: Token, subject: str) -> str:
+    def _user_to_log_out(self, token: Token, subject: str) -> str:
         if LOGOUT_SCOPE not in token.scopes:
             raise InsufficientScope(LOGOUT_SCOPE)
         if not 0 < len(subject.encode()) <= self.limits.max_subject_bytes or subject.startswith(SUBJECT_PREFIX):

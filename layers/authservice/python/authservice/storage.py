@@ -22,7 +22,7 @@ from boto3.dynamodb.conditions import Attr
 
 from authservice.errors import ConditionFailed, TransactionCancelled, Unavailable
 from authservice.limits import Limits
-from authservice.refresh_families import Family, Refresh, User, dead
+from authservice.refresh_families import Family, RefreshToken, User, is_revoked
 from authservice.table import ABSENT, PRESENT, Item, Operation, Table, put, update
 from authservice.tokens import Token
 
@@ -40,7 +40,7 @@ class Storage:
         self._limits = limits
         self._sleep = sleep
 
-    def repeat(self, step: Callable[[], T]) -> T:
+    def retry_conflicts(self, step: Callable[[], T]) -> T:
         """Read, decide and write again for as long as somebody else's write comes between. Raises Unavailable."""
         for attempt in range(self._limits.write_attempts):
             try:
@@ -58,37 +58,37 @@ class Storage:
         known = row or {}
         return User(key, *(known.get(name, 0) for name in ("not_before", "notified", "last_iat"))), others
 
-    def refresh(self, token: str) -> Refresh | None:
+    def refresh_token(self, token: str) -> RefreshToken | None:
         """A refresh token that was issued and has not expired, or None."""
         [row] = self._table.get(refresh_key(token))
         family = self.family(row["sid"]) if row else None
         if row is None or family is None:
             return None
         user, _ = self.user(family.subject)
-        return Refresh(row["PK"], row["parent"], row.get("used_ms", 0), "successor_used" in row, family, user)
+        return RefreshToken(row["PK"], row["parent"], row.get("used_ms", 0), "successor_used" in row, family, user)
 
     def family(self, sid: str) -> Family | None:
         """A family, revoked or not; None when there is none any more."""
         [row] = self._table.get(_family_key(sid))
         return _family(row) if row else None
 
-    def standing(self, token: Token) -> tuple[bool, User]:
+    def token_status(self, token: Token) -> tuple[bool, User]:
         """Whether a checked token is in force, and whose it is: one read."""
         of_token, of_family = _token_key(token.token_id), _family_key(token.session)
         user, (revoked, row) = self.user(token.subject, of_token, of_family)
         if token.of_service:
             return revoked is None, user
         family = _family(row) if row else None
-        return not dead(family, user), user
+        return not is_revoked(family, user), user
 
-    def exchanged(self, subject: str, digest: str) -> tuple[bool, User]:
+    def exchange_status(self, subject: str, digest: str) -> tuple[bool, User]:
         """Whether an ID token was exchanged before, and its user."""
         user, [row] = self.user(subject, _id_token_key(digest))
         return row is not None, user
 
     # Issuing: each is one transaction. Raises TransactionCancelled when what was read does not hold any more.
 
-    def begin(self, family: Family, user: User, secret: str, *, id_token: str) -> None:
+    def start_family(self, family: Family, user: User, secret: str, *, id_token: str) -> None:
         """A new family with its first refresh token, for an ID token of that digest, which is used up by this."""
         expires = self._expiry(family)
         lifetime = self._limits.id_token_age_s + self._limits.row_slack_s
@@ -105,24 +105,24 @@ class Storage:
         self._table.transact(
             put(used, when=ABSENT),
             put(row, when=ABSENT),
-            self._issued(user, family, family.started),
-            self._token(family, secret, parent="", expires=expires),
+            self._record_issue(user, family, family.started),
+            self._new_refresh_token(family, secret, parent="", expires=expires),
         )
 
-    def rotate(self, used: Refresh, secret: str, *, issued_at: int) -> None:
+    def rotate(self, used: RefreshToken, secret: str, *, issued_at: int) -> None:
         """A successor for a refresh token that is used for the first time, or a sibling of the one it has."""
         expires = self._expiry(used.family)
         writes = [
-            self._used(used, expires),
-            self._kept(used.family, expires),
-            self._issued(used.user, used.family, issued_at),
-            self._token(used.family, secret, parent=used.key, expires=expires),
+            self._mark_used(used, expires),
+            self._extend_family(used.family, expires),
+            self._record_issue(used.user, used.family, issued_at),
+            self._new_refresh_token(used.family, secret, parent=used.key, expires=expires),
         ]
         if used.parent:
             writes.append(update(used.parent, {"successor_used": True}, when=PRESENT))
         self._table.transact(*writes)
 
-    def _used(self, used: Refresh, expires: int) -> Operation:
+    def _mark_used(self, used: RefreshToken, expires: int) -> Operation:
         """The row lasts for as long as the successor, so that its return is known as theft till then."""
         if used.used_ms:
             return update(used.key, {"expires_at": expires}, when=PRESENT & Attr("successor_used").not_exists())
@@ -133,18 +133,18 @@ class Storage:
         end = family.started + self._limits.family_s
         return min(int(self._table.now()) + self._limits.refresh_token_s, end)
 
-    def _kept(self, family: Family, expires: int) -> Operation:
+    def _extend_family(self, family: Family, expires: int) -> Operation:
         alive = PRESENT & Attr("revoked_at").not_exists()
         return update(_family_key(family.sid), {"expires_at": expires + self._limits.row_slack_s}, when=alive)
 
-    def _issued(self, user: User, family: Family, issued_at: int) -> Operation:
+    def _record_issue(self, user: User, family: Family, issued_at: int) -> Operation:
         """No logout came between, and none that comes may overlook this `iat`."""
         last = max(user.last_iat, issued_at)
         not_revoked = Attr("not_before").not_exists() | Attr("not_before").lt(family.started)
         latest = Attr("last_iat").not_exists() | Attr("last_iat").lte(last)
         return update(user.key, {"last_iat": last, "expires_at": self._user_expiry()}, when=not_revoked & latest)
 
-    def _token(self, family: Family, secret: str, *, parent: str, expires: int) -> Operation:
+    def _new_refresh_token(self, family: Family, secret: str, *, parent: str, expires: int) -> Operation:
         row = {"PK": refresh_key(secret), "sid": family.sid, "parent": parent, "expires_at": expires}
         return put(row, when=ABSENT)
 
@@ -152,7 +152,7 @@ class Storage:
         """A logout is remembered for longer than any family goes on that began before it."""
         return int(self._table.now()) + self._limits.family_s + self._limits.row_slack_s
 
-    # Revoking: each may be repeated, and says what Control must be told.
+    # Revoking: each may be repeated, and returns what the control queue must be notified of.
 
     def revoke(self, family: Family) -> int:
         """End a family; the `not_before` of its tokens.
@@ -160,7 +160,7 @@ class Storage:
         Nothing of this family is ever issued again, so a margin for the clocks of others costs nothing.
         """
         now = int(self._table.now())
-        row = self._written(update(_family_key(family.sid), {}, defaults={"revoked_at": now}, when=PRESENT))
+        row = self._write(update(_family_key(family.sid), {}, defaults={"revoked_at": now}, when=PRESENT))
         return int(row.get("revoked_at", now)) + self._limits.token_leeway_s
 
     def log_out(self, subject: str) -> User:
@@ -175,23 +175,23 @@ class Storage:
             raise TransactionCancelled("a token was issued meanwhile") from None
         return User(user.key, not_before, user.notified, user.last_iat)
 
-    def forget_token(self, token: Token) -> None:
+    def revoke_service_token(self, token: Token) -> None:
         """Revoke a service's token by itself."""
         expires = token.expires_at + self._limits.row_slack_s
-        self._written(update(_token_key(token.token_id), {"expires_at": expires}))
+        self._write(update(_token_key(token.token_id), {"expires_at": expires}))
 
-    def mark_family(self, family: Family) -> None:
-        """Control was told of the family's end."""
-        self._written(update(_family_key(family.sid), {"notified": True}, when=PRESENT))
+    def mark_family_notified(self, family: Family) -> None:
+        """The control queue was notified of the end of the family."""
+        self._write(update(_family_key(family.sid), {"notified": True}, when=PRESENT))
 
-    def mark_user(self, user: User) -> None:
-        """Control was told of the user's logout."""
-        self._written(update(user.key, {"notified": user.not_before}))
+    def mark_user_notified(self, user: User) -> None:
+        """The control queue was notified of the logout of the user."""
+        self._write(update(user.key, {"notified": user.not_before}))
 
-    def _written(self, operation: Operation) -> Item:
+    def _write(self, operation: Operation) -> Item:
         """A write that may meet a transaction of the same row, and may be repeated; empty when the row has gone."""
         try:
-            return self.repeat(lambda: self._table.write(operation, returning="ALL_NEW"))
+            return self.retry_conflicts(lambda: self._table.write(operation, returning="ALL_NEW"))
         except ConditionFailed:
             return {}
 

@@ -1,4 +1,4 @@
-"""Removing what is kept of a user who leaves. For the operator: it reads the whole table, which knows no users.
+"""Erasing a user: removing all that is kept of them. For the operator: it reads the whole table, which knows no users.
 
 Logged out first, so that nothing is issued any more; then the refresh tokens, then the sign-ins by which they are
 found, and last the row that knows of the logout. So whoever dies on the way begins again and finds the rest.
@@ -16,7 +16,7 @@ from authservice.table import Table
 _AT_ONCE = 100  # DynamoDB compares with as many values at once
 
 
-class Leaving:
+class UserErasure:
     """`issuer` is that of the access tokens."""
 
     def __init__(self, table: Table, storage: Storage, *, issuer: str) -> None:
@@ -24,9 +24,9 @@ class Leaving:
         self._storage = storage
         self._issuer = issuer
 
-    def forget(self, subject: str) -> Counter[str]:
+    def erase(self, subject: str) -> Counter[str]:
         """Remove everything; may be repeated. Returns how many rows of which kind there were. Raises Unavailable."""
-        self._storage.repeat(lambda: self._storage.log_out(subject))
+        self._storage.retry_conflicts(lambda: self._storage.log_out(subject))
         families = self._families(subject)
         tokens = self._tokens(families)
         for rows in (tokens, list(families.values()), [user_key(self._issuer, subject)]):

@@ -1,4 +1,4 @@
-"""The seams, made from the settings, and the only `boto3.Session`."""
+"""The adapters, made from the settings, and the only `boto3.Session`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def limits() -> Limits:
 
 @functools.cache
 def origins() -> frozenset[str]:
-    """The web origins that may read answers."""
+    """The web origins that may read responses."""
     return settings.origins()
 
 
@@ -37,7 +37,7 @@ def service(*, now: Clock = time.time) -> Service:
     """The endpoints, on this deployment's table, key, queue and identity issuer: made once, by the function."""
     from authservice.grants import Grants
     from authservice.id_tokens import IssuerKeys
-    from authservice.revocations import Control, Revocations
+    from authservice.revocations import ControlQueue, Revocations
     from authservice.service import Service
     from authservice.service_clients import Clients
     from authservice.storage import Storage
@@ -49,7 +49,7 @@ def service(*, now: Clock = time.time) -> Service:
     mint = Mint(signer, issuing, limits=limits())
     storage = Storage(auth_table, issuer=issuing.issuer, limits=limits())
     sqs = _session().client("sqs", config=_config())
-    revocations = Revocations(storage, Control(sqs, queue=settings.control_queue(), issuer=issuing.issuer))
+    revocations = Revocations(storage, ControlQueue(sqs, queue=settings.control_queue(), issuer=issuing.issuer))
     grants = Grants(
         mint=mint,
         storage=storage,

@@ -137,7 +137,9 @@ class AuthService:
             return "passing failure"
         verdict = _verdict(answer)
         if verdict not in ("active", "inactive"):
-            reason = f"{http_client.host(self._url)} responded with status {answer.status}" + " and no verdict" * (answer.status == 200)
+            reason = f"{http_client.host(self._url)} responded with status {answer.status}" + " and no verdict" * (
+                answer.status == 200
+            )
             _logger.warning("introspection_failed", extra={"reason": reason})
         return verdict
 
