@@ -119,9 +119,13 @@ def test_a_clock_that_was_set_back_makes_keys_old_and_ends_cooldowns(issuer, clo
     ],
 )
 @pytest.mark.parametrize("rules", [OPEN, CLOSED])
-def test_what_is_no_key_set_is_an_outage_with_its_cause(issuer, clock, rules, status, answer, said):
+def test_what_is_no_key_set_is_an_outage_with_its_cause_which_is_logged(
+    issuer, clock, caplog, rules, status, answer, said
+):
     issuer.status, issuer.answer = status, answer
-    assert outage(Keys("", issuer.url, rules, now=clock)) == said.format(host="127.0.0.1")
+    expected = said.format(host="127.0.0.1")
+    assert outage(Keys("", issuer.url, rules, now=clock)) == expected
+    assert [(line.message, vars(line)["reason"]) for line in caplog.records] == [("keys_fetch_failed", expected)]
 
 
 @pytest.mark.parametrize("rules", [OPEN, CLOSED])

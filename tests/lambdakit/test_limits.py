@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambdakit.limits import overrides
+from tests.support import text_rules
 
 DEFAULTS = {"lease_s": 20, "visibility_s": 30, "page_items": 100}
 
@@ -55,3 +56,4 @@ def test_a_wrong_override_is_one_sentence_with_its_name_its_value_and_what_is_ri
     with pytest.raises(WrongSetting) as refused:
         read(text)
     assert str(refused.value).startswith(said)
+    assert text_rules.faults(str(refused.value)) == []

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from lambdakit.settings import Variables
+from tests.support import text_rules
 
 
 class WrongSetting(Exception):
@@ -20,6 +21,7 @@ def variables(**environment):
 def refusal(read):
     with pytest.raises(WrongSetting) as refused:
         read()
+    assert text_rules.faults(str(refused.value)) == []
     return str(refused.value)
 
 

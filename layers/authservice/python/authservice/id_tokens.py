@@ -140,4 +140,4 @@ class IssuerKeys(jwks.Keys):
         except jwks.UnknownKey:
             raise InvalidGrant("no key of the identity issuer has the kid of the ID token") from None
         except jwks.KeysUnavailable as error:
-            raise Unavailable(f"the keys of the identity issuer cannot be fetched: {error}") from None
+            raise Unavailable("the keys of the identity issuer cannot be fetched; send the request again") from error

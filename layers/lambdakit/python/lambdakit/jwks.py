@@ -9,6 +9,7 @@ The address is trusted; what it responds is not trusted to be small, quick, or a
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from lambdakit import http_client
 from lambdakit.http_client import NoResponse
+
+_logger = logging.getLogger("lambdakit.jwks")
 
 Cause = Literal["expired", "unknown kid"]
 
@@ -37,7 +40,7 @@ class UnknownKey(Exception):
 
 
 class KeysUnavailable(Exception):
-    """Which keys there are cannot be known now; the text says why they could not be fetched."""
+    """Which keys there are cannot be known now. The text says why: it is for the log, where it stands already."""
 
 
 class Rules(NamedTuple):
@@ -141,6 +144,7 @@ class Keys:
             self._keys, succeeded = self._fetched()
         except (NoResponse, NotAKeySet) as error:
             self._failure, succeeded = str(error), False
+            _logger.warning("keys_fetch_failed", extra={"reason": self._failure})
         else:
             self._failure = "" if succeeded else f"{http_client.host(self._url)} lists no key for signatures"
             self._known_since = self._now() if succeeded else None
