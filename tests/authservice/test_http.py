@@ -284,11 +284,13 @@ def test_a_signing_key_that_is_not_the_published_one_gives_out_nothing(auth, mon
     ("status", "code"),
     [(400, "KMSInternalException"), (400, "ThrottlingException"), (503, "Anything"), (500, "InternalFailure")],
 )
-def test_a_key_service_under_stress_is_an_outage(auth, status, code):
+def test_a_key_service_under_stress_is_an_outage_whose_cause_is_in_the_log(auth, log, status, code):
     auth.kms.status, auth.kms.error = status, code
     answer = auth.call.exchange(auth.issuer.id_token(now=auth.clock()))
     auth.kms.error = "KMSInternalException"
     assert answer.error == (503, "temporarily_unavailable")
+    assert "KMS" not in answer.json["error_description"]
+    assert f"KMS is busy: {code}" in log.getvalue()
 
 
 def test_a_key_that_may_not_be_used_is_a_fault_of_ours(auth):

@@ -65,6 +65,11 @@ def test_any_other_name_of_a_table_is_refused(name):
     )
 
 
+def test_of_a_long_value_the_beginning_is_shown():
+    said = refusal(lambda: variables(A="x" * 61).one_of("A", ("false", "true")))
+    assert said == f"A must be false or true, not '{'x' * 60}…'"
+
+
 @pytest.mark.parametrize("address", ["https://api.example/live", "http://127.0.0.1:8080"])
 def test_an_address_of_aws_may_be_plain_http(address):
     assert variables(A=address).address("A") == address

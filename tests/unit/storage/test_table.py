@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from agentsocket.errors import ConditionFailed, TransactionCancelled, Unavailable
 from agentsocket.storage.table import ABSENT, PRESENT, Table, delete, put, update
@@ -77,8 +79,32 @@ def test_a_query_tells_whether_more_lies_beyond(table):
 def test_a_table_that_does_not_answer_is_unavailable(clock):
     config = Config(connect_timeout=1, retries={"total_max_attempts": 1})
     client = boto3.client("dynamodb", endpoint_url="http://127.0.0.1:9", config=config)
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as refused:
         Table(client, "agentsocket", now=clock).get(KEY)
+    assert refused.value.message == "the database is busy or does not respond; retry"
+    assert refused.value.cause == "DynamoDB does not respond: EndpointConnectionError"
+
+
+def test_a_look_at_a_table_that_refuses_says_so_in_the_log(dynamodb, clock):
+    with pytest.raises(Unavailable) as refused:
+        Table(dynamodb, "no-such-table", now=clock).look(KEY)
+    assert str(refused.value) == (
+        "the database cannot be read; retry (DynamoDB rejected the read: ResourceNotFoundException)"
+    )
+
+
+def test_without_credentials_the_database_cannot_be_reached(clock):
+    def get_item(**_parameters):
+        raise NoCredentialsError
+
+    class Client:
+        pass
+
+    client: Any = Client()
+    client.get_item = get_item
+    with pytest.raises(Unavailable) as refused:
+        Table(client, "agentsocket", now=clock).get(KEY)
+    assert refused.value.cause == "DynamoDB: NoCredentialsError"
 
 
 def test_a_fault_of_ours_is_not_called_passing(dynamodb, clock):

@@ -14,4 +14,5 @@ def call(service: str, method: Callable[..., Any], /, **parameters: Any) -> Any:
     try:
         return aws_calls.call(service, method, **parameters)
     except aws_calls.ServiceUnavailable as error:
-        raise Unavailable(str(error)) from error
+        text = "a service that this one needs is busy or does not respond; send the request again"
+        raise Unavailable(text, cause=str(error)) from error

@@ -57,7 +57,7 @@ def http(routes: Routes, *, origins: Collection[str], limits: Limits) -> Handler
         try:
             return dispatch(event)
         except Refusal as refusal:
-            logger.info("request_refused", status=refusal.status, error=refusal.error, reason=refusal.description)
+            logger.info("request_refused", status=refusal.status, error=refusal.error, reason=str(refusal))
             return _refused(refusal)
 
     def handler(event: Event, _context: object) -> LambdaResponse:

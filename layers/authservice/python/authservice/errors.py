@@ -165,10 +165,20 @@ class MethodNotAllowed(Refusal):
 
 
 class Unavailable(Refusal):
-    """The table, the key, the queue or the issuer's keys do not answer; the same request may succeed later."""
+    """The table, the key, the queue or the issuer's keys do not answer; the same request may succeed later.
+
+    `cause` is for the log and the operator, who get both: hosts, services and their codes are nothing for a client.
+    """
 
     status = 503
     error = "temporarily_unavailable"
+
+    def __init__(self, description: str = "", *, cause: str = "") -> None:
+        super().__init__(description)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"{self.description} ({self.cause})" if self.cause else self.description
 
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": "1"}

@@ -140,4 +140,5 @@ class IssuerKeys(jwks.Keys):
         except jwks.UnknownKey:
             raise InvalidGrant("no key of the identity issuer has the kid of the ID token") from None
         except jwks.KeysUnavailable as error:
-            raise Unavailable("the keys of the identity issuer cannot be fetched; send the request again") from error
+            text = "the keys of the identity issuer cannot be fetched; send the request again"
+            raise Unavailable(text, cause=str(error)) from error

@@ -39,7 +39,8 @@ class Table(dynamodb.Table):
         except (dynamodb.TransactionCancelled, dynamodb.TransactionConflict) as error:
             raise TransactionCancelled(str(error)) from None
         except ServiceUnavailable as error:
-            raise Unavailable(str(error)) from error
+            text = "the database is busy or does not respond; send the request again"
+            raise Unavailable(text, cause=str(error)) from error
 
     def get(self, *keys: str) -> list[Item | None]:
         """Rows in the order of `keys`, read consistently; None when absent or expired. Raises Unavailable."""

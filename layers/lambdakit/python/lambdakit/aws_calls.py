@@ -28,7 +28,10 @@ _PASSING = frozenset(
 
 
 class ServiceUnavailable(Exception):
-    """A service of AWS is busy or does not respond; the same call may succeed later. The text names both."""
+    """A service of AWS is busy or does not respond; the same call may succeed later.
+
+    The text names the service and its own word for it: it is for the log, and callers tell clients less.
+    """
 
 
 def call(service: str, method: Callable[..., Any], /, **parameters: Any) -> Any:
@@ -38,10 +41,10 @@ def call(service: str, method: Callable[..., Any], /, **parameters: Any) -> Any:
     except ClientError as error:
         status, code = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), code_of(error)
         if status >= _SERVER_FAULT or code in _PASSING:
-            raise ServiceUnavailable(f"{service} is busy ({code}); retry") from error
+            raise ServiceUnavailable(f"{service} is busy: {code}") from error
         raise
     except (HTTPClientError, NoConnection, ResponseParserError) as error:
-        raise ServiceUnavailable(f"{service} does not respond ({type(error).__name__}); retry") from error
+        raise ServiceUnavailable(f"{service} does not respond: {type(error).__name__}") from error
 
 
 def code_of(error: ClientError) -> str:

@@ -124,7 +124,7 @@ class Table:
         except ClientError as error:
             raise _refusal(error) or error from None
         if leftover and response.get(leftover):
-            raise ServiceUnavailable(f"DynamoDB is busy ({leftover}); retry")
+            raise ServiceUnavailable(f"DynamoDB is busy: {leftover}")
         return response
 
     def get_all(self, keys: Iterable[Mapping[str, str]]) -> list[Item]:
@@ -224,5 +224,5 @@ def _refusal(error: ClientError) -> Exception | None:
     if code == "TransactionCanceledException":
         return TransactionCancelled("a condition of a transaction does not hold")
     if code == "TransactionConflictException":
-        return TransactionConflict("DynamoDB is busy (TransactionConflictException); retry")
+        return TransactionConflict(f"DynamoDB is busy: {code}")
     return None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 _TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")  # DynamoDB's own rule
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_QUOTED = 60  # characters
 _EVERYBODY = frozenset({"*", "null"})
 
 
@@ -47,14 +48,14 @@ class Variables:
         """A required variable of which the whole matches `pattern`; `what` says that in words."""
         value = self.required(name, what)
         if not pattern.fullmatch(value):
-            raise self._error(f"{name} must be {what}, not {value!r}")
+            raise self._error(f"{name} must be {what}, not {_quoted(value)}")
         return value
 
     def one_of(self, name: str, choices: Sequence[str]) -> str:
         """The variable, or the first choice when it is not set."""
         value = self.optional(name) or choices[0]
         if value not in choices:
-            raise self._error(f"{name} must be {' or '.join(choices)}, not {value!r}")
+            raise self._error(f"{name} must be {' or '.join(choices)}, not {_quoted(value)}")
         return value
 
     def table(self, name: str) -> str:
@@ -67,16 +68,16 @@ class Variables:
         value = self.required(name, what)
         scheme, host, _ = _split(value)
         if scheme not in ("https", "http") or not host:
-            raise self._error(f"{name} must be {what}, not {value!r}")
+            raise self._error(f"{name} must be {what}, not {_quoted(value)}")
         return value
 
     def queue(self, name: str, *, fifo: bool = False) -> str:
         """The address of an SQS queue; `fifo` demands a FIFO queue."""
         value = self.address(name)
         if len(_split(value)[2]) < 2:
-            raise self._error(f"{name} must be the https address of an SQS queue, not {value!r}")
+            raise self._error(f"{name} must be the https address of an SQS queue, not {_quoted(value)}")
         if fifo and not value.endswith(".fifo"):
-            raise self._error(f"{name} must be the address of a FIFO queue, which ends in .fifo, not {value!r}")
+            raise self._error(f"{name} must be the address of a FIFO queue, which ends in .fifo, not {_quoted(value)}")
         return value
 
     def secure(self, name: str) -> str:
@@ -97,6 +98,10 @@ class Variables:
                 f"{' and '.join(refused)} would admit every page"
             )
         return listed
+
+
+def _quoted(value: str) -> str:
+    return repr(value if len(value) <= _MAX_QUOTED else f"{value[:_MAX_QUOTED]}…")
 
 
 def _split(address: str) -> tuple[str, str, str]:

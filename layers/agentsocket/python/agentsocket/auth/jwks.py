@@ -45,4 +45,4 @@ class Keys(jwks.Keys):
         except jwks.UnknownKey:
             raise TokenRejected("no key of the issuer has the token's kid") from None
         except jwks.KeysUnavailable as error:
-            raise Unavailable("the issuer's keys cannot be fetched; retry") from error
+            raise Unavailable("the issuer's keys cannot be fetched; retry", cause=str(error)) from error

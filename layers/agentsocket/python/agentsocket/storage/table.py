@@ -78,9 +78,11 @@ class Table(dynamodb.Table):
         except dynamodb.TransactionCancelled as cancelled:
             raise TransactionCancelled(str(cancelled)) from None
         except (dynamodb.TransactionConflict, aws_calls.ServiceUnavailable) as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable("the database is busy or does not respond; retry", cause=str(error)) from error
         except BotoCoreError as error:
-            raise Unavailable(f"DynamoDB cannot be asked ({type(error).__name__})") from error
+            raise Unavailable(
+                "the database cannot be reached; retry", cause=f"DynamoDB: {type(error).__name__}"
+            ) from error
 
     def for_user(self, _user: str) -> Table:
         """The table as one user's rows are read and written: here the same for everyone."""
@@ -97,7 +99,8 @@ class Table(dynamodb.Table):
         try:
             self.get(key)
         except ClientError as error:
-            raise Unavailable(f"DynamoDB rejected the read: {aws_calls.code_of(error)}") from error
+            cause = f"DynamoDB rejected the read: {aws_calls.code_of(error)}"
+            raise Unavailable("the database cannot be read; retry", cause=cause) from error
 
     def get_many(self, *keys: Mapping[str, str]) -> list[Item | None]:
         """Several rows in one call, read consistently, in the order of `keys`."""
