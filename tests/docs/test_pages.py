@@ -13,6 +13,7 @@ from tests.support.size_budget import ROOT
 LAYERS = ROOT / "layers"
 AGENTSOCKET = LAYERS / "agentsocket" / "python" / "agentsocket"
 AUTHSERVICE = LAYERS / "authservice" / "python" / "authservice"
+LAMBDAKIT = LAYERS / "lambdakit" / "python" / "lambdakit"
 PAGES = sorted(
     page
     for pattern in ("*.md", "docs/**/*.md", "clients/*/*.md", "examples/**/*.md", "benchmarks/*.md", ".github/**/*.md")
@@ -160,7 +161,9 @@ def modules_there(package: Path) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    ("number", "package"), [(0, AGENTSOCKET), (1, AUTHSERVICE)], ids=["agentsocket", "authservice"]
+    ("number", "package"),
+    [(0, AGENTSOCKET), (1, AUTHSERVICE), (2, LAMBDAKIT)],
+    ids=["agentsocket", "authservice", "lambdakit"],
 )
 def test_every_module_is_named_in_its_folders_row(number, package):
     named = modules_named(markdown.tables(read("architecture.md"), MODULES)[number])
