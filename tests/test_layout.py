@@ -13,6 +13,7 @@ from tests.support.size_budget import ROOT
 
 PACKAGE = ROOT / "layers" / "agentsocket" / "python" / "agentsocket"
 UNIT = ROOT / "tests" / "unit"
+LEAF = ROOT / "layers" / "lambdakit" / "python" / "lambdakit"
 
 
 def mirror_of(module: Path) -> Path:
@@ -36,3 +37,10 @@ def test_a_module_has_a_test_module(module):
 @pytest.mark.parametrize("path", [path for path in TEST_MODULES if path.name in NAMES], ids=str)
 def test_a_test_module_with_a_module_s_name_stands_where_the_module_does(path):
     assert path in MIRRORED, f"no module is tested by tests/unit/{path}: move it, or name it for what it tests"
+
+
+@pytest.mark.parametrize(
+    "module", [path for path in sorted(LEAF.glob("*.py")) if path.name != "__init__.py"], ids=lambda path: path.stem
+)
+def test_a_module_of_the_leaf_has_a_test_module(module):
+    assert "def test_" in (ROOT / "tests" / "lambdakit" / f"test_{module.stem}.py").read_text()
