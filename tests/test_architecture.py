@@ -260,7 +260,7 @@ def test_the_socket_path_loads_no_token_library_no_framework_and_nothing_of_the_
     loaded = imported_by(ROUTES)
     assert "agentsocket.protocol.messages" in loaded
     assert not loaded & {"jwt", "cryptography", "redis", "pydantic", "requests", "aiohttp", "asyncio"}
-    assert "agentsocket.storage.runs" in loaded
+    assert "agentsocket.storage.user" in loaded
     assert "agentsocket.storage.user_erasure" not in loaded  # the command line's alone
 
 

@@ -7,7 +7,9 @@ their own: `CONTEXT_CASES`.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from agentsocket import storage
 from agentsocket.contexts.contract import Context, UserContexts
 from agentsocket.errors import AgentSocketError
 from agentsocket.storage.long_texts import Line
@@ -342,7 +345,12 @@ def _opens(kind: object) -> bool:
 def _returned(method: Callable[..., Any]) -> object:
     """The class that a method says it returns, as far as that is one."""
     said = inspect.signature(method).return_annotation
-    return vars(sys.modules[method.__module__]).get(said) if isinstance(said, str) else said
+    if not isinstance(said, str):
+        return said
+    # A class that its method alone loads stands in another module of the folder than the method.
+    names = [f"{storage.__name__}.{module.name}" for module in pkgutil.iter_modules(storage.__path__)]
+    modules = [sys.modules[method.__module__], *map(importlib.import_module, names)]
+    return next((vars(module)[said] for module in modules if said in vars(module)), None)
 
 
 def _called(method: Callable[..., Any]) -> object:

@@ -237,8 +237,12 @@ async def test_what_a_blocking_call_raises_is_raised():
         await wiring.runtime().offload(broken)
 
 
-async def test_blocking_calls_are_bounded():
+def test_blocking_calls_are_bounded():
     """Each may hold a connection and a megabyte."""
+    asyncio.run(_more_blocking_calls_than_threads())
+
+
+async def _more_blocking_calls_than_threads():
     lock, go = threading.Lock(), threading.Event()
     running: list[int] = []
 
@@ -256,12 +260,12 @@ async def test_blocking_calls_are_bounded():
     assert len(running) == wiring._THREADS + 4
 
 
-async def test_time_and_chance_are_real():
+def test_time_and_chance_are_real():
     runtime = wiring.runtime()
     assert abs(runtime.clock() - time.time()) < 60
     assert 1 <= runtime.uniform(1, 2) <= 2
     before = time.monotonic()
-    await runtime.sleep(0.01)
+    asyncio.run(runtime.sleep(0.01))  # type: ignore[arg-type]
     assert time.monotonic() - before >= 0.01
 
 

@@ -209,7 +209,7 @@ async def test_an_offset_beyond_the_end_is_refused_by_name(world, ada, size):
     assert (last["content"], last["offset"], "next_offset" in last) == ("", size, False)
     with pytest.raises(BadRequest) as refused:
         page(world, ada, accepted["thread_id"], answer_id(accepted), offset=size + 1)
-    assert refused.value.field == "offset"
+    assert refused.value.field == "payload.offset"
 
 
 async def test_an_answer_without_a_word_is_a_text_too(world, ada):
@@ -243,7 +243,7 @@ async def test_what_is_not_there_is_not_found(world, ada, bob):
         with pytest.raises(NotFound) as refused:
             page(world, who, thread, message, connection_id)
         said.add((str(refused.value), refused.value.field))
-    assert said == {("no such message", "message_id"), ("no such thread", "thread_id")}
+    assert said == {("no such message", "payload.message_id"), ("no such thread", "payload.thread_id")}
 
 
 async def test_nothing_of_a_deleted_thread_is_read(world, ada):
@@ -364,7 +364,7 @@ def test_a_page_s_offset_is_a_number_that_can_be(world, ada):
     for offset in (-1, "0", 1.5, 10**13):
         with pytest.raises(BadRequest) as refused:
             page(world, ada, "t", "m1", offset=offset)
-        assert refused.value.field == "offset"
+        assert refused.value.field == "payload.offset"
 
 
 def test_the_protocol_names_both():
