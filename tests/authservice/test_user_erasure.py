@@ -35,7 +35,7 @@ def test_sign_ins_and_refresh_tokens_go_and_nobody_else_s(auth, capsys):
     assert main(ERASE) == 0
     hashed = {key for key in keys(auth) if key.startswith("IDTOKEN#")}
     assert keys(auth) - hashed == kept - hashed
-    assert "ada" not in str(auth.rows())
+    assert "'ada'" not in str(auth.rows())
     printed = capsys.readouterr().out
     assert "3 refresh tokens, 2 sign-ins removed" in printed
     assert "checked: nothing of the user is left" in printed

@@ -74,8 +74,12 @@ class Line:
         narrow = socket.socket()
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         narrow.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(narrow, (self._host, self._port))
-        from_gateway, to_gateway = await asyncio.open_connection(sock=narrow, limit=_BUFFER_BYTES)
+        try:
+            await asyncio.get_running_loop().sock_connect(narrow, (self._host, self._port))
+            from_gateway, to_gateway = await asyncio.open_connection(sock=narrow, limit=_BUFFER_BYTES)
+        except BaseException:  # a cut may come here, too
+            narrow.close()
+            raise
         ways = [
             asyncio.ensure_future(self._up(reader, to_gateway)),
             asyncio.ensure_future(self._down(from_gateway, writer)),
