@@ -155,8 +155,10 @@ def test_a_state_folder_that_cannot_be_written_is_one_sentence(tmp_path):
 
 
 def test_a_chat_starts_a_stack_of_its_own_and_leaves_nothing(folder):
-    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", DEFAULT_PORT)):
-        done = local("chat", state=folder, typed="hello\n")  # the usual port is taken, by us or by somebody else
+    with contextlib.ExitStack() as taken:
+        with contextlib.suppress(OSError):  # the usual port is taken, by us or by somebody else
+            taken.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORT)))
+        done = local("chat", state=folder, typed="hello\n")
     assert done.returncode == 0, done.stderr
     assert "final_report" in done.stdout.splitlines()[-1]
     assert f"port {DEFAULT_PORT} is in use, taking another one" in done.stderr

@@ -94,15 +94,15 @@ class EraseUser(Struct, frozen=True, kw_only=True):
 
     def _sweep(self, user: UserStorage, thread_id: str) -> None:
         """Under the thread's lease, so that no run writes meanwhile: one that is under way ends first."""
-        erasure, log = user.thread_deletion(thread_id, by=_BY), user.log(thread_id)
+        deleting, log = user.thread_deletion(thread_id, by=_BY), user.log(thread_id)
         waited = False
         while True:
             lease = Lease(owner=user.new_id(), run_id=_NO_RUN, attempt=1)
             try:
                 top = log.take_lease(lease).top
-                while erasure.sweep():
+                while deleting.sweep():
                     log.renew_lease(lease, top=top)
-                erasure.finish(lease)
+                deleting.finish(lease)
             except LeaseHeld as held:
                 if not waited:
                     self.say(f"thread {thread_id}: a run is under way, and ends")

@@ -29,15 +29,15 @@ async def sweep(
     offload, limits = runtime.offload, runtime.limits
     owner = principal.of_queued(deletion.user)
     store = storage.for_user(owner)
-    erasure, log = store.thread_deletion(deletion.thread_id, by=deletion.command_id), store.log(deletion.thread_id)
-    await offload(erasure.hide)  # the command may have died before it could
+    deleting, log = store.thread_deletion(deletion.thread_id, by=deletion.command_id), store.log(deletion.thread_id)
+    await offload(deleting.hide)  # the command may have died before it could
     lease = Lease(owner=store.new_id(), run_id=_NO_RUN, attempt=1)
     renewed_at = runtime.clock()
     try:
         grant = await offload(log.take_lease, lease)
         # Before the rows: what Redis has of the thread is found by them.
         await offload(contexts.for_user(owner).delete_thread, deletion.thread_id)
-        page, rows_left = await offload(erasure.end_runs), True
+        page, rows_left = await offload(deleting.end_runs), True
         while page is not None or rows_left:
             begun = runtime.clock()
             if begun - renewed_at >= limits.renew_every_s:
@@ -45,10 +45,10 @@ async def sweep(
                 await offload(log.renew_lease, lease, top=grant.top)
                 renewed_at = begun
             if page is not None:
-                page = await offload(erasure.end_runs, page)
+                page = await offload(deleting.end_runs, page)
             else:
-                rows_left = await offload(erasure.sweep)
-        await offload(erasure.finish, lease)
+                rows_left = await offload(deleting.sweep)
+        await offload(deleting.finish, lease)
     except LeaseHeld as held:
         retry_s = math.ceil(held.remaining_s)
         await offload(run_queue.set_visibility, record, retry_s)
