@@ -274,3 +274,13 @@ def test_a_key_without_a_kid_is_ignored_where_keys_must_have_names(issuer, clock
     issuer.publish(nameless)
     assert Keys("", issuer.url, OPEN, now=clock)(None).algorithm_name == "ES256"
     assert "lists no key for signatures" in outage(Keys("", issuer.url, CLOSED, now=clock), None)
+
+
+@pytest.mark.parametrize(("lifetime_s", "cooldown_s"), [(10, 30), (300, 600)])
+def test_who_fails_closed_may_fetch_outdated_keys_whatever_the_cooldown(issuer, clock, lifetime_s, cooldown_s):
+    """The cooldown spares an issuer unknown names; outdated keys would be an outage of our own."""
+    keys = Keys("", issuer.url, CLOSED._replace(lifetime_s=lifetime_s, cooldown_s=cooldown_s), now=clock)
+    for _ in range(3):
+        assert keys("a").key_id == "a"
+        clock.advance(lifetime_s + 1)
+    assert issuer.asked == 3

@@ -125,7 +125,9 @@ class Keys:
         if any(attempt.failed and self._within(self._rules.retry_s, attempt.at) for attempt in of_others):
             return False
         last = self._attempts.get(cause)
-        return last is None or not self._within(self._rules.retry_s if last.failed else self._rules.cooldown_s, last.at)
+        if last is None or (cause == "expired" and self._rules.fails_closed and not last.failed):
+            return True  # outdated keys are of no use to who fails closed: only a failure may keep it from asking
+        return not self._within(self._rules.retry_s if last.failed else self._rules.cooldown_s, last.at)
 
     def _is_outage(self, kid: str | None) -> bool:
         """Whether the keys are too old, or the last fetch for an unknown kid failed."""
