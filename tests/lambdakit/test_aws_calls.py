@@ -7,12 +7,15 @@ from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
     NoCredentialsError,
+    NoRegionError,
     ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
 )
 from botocore.parsers import ResponseParserError
 
-from lambdakit.aws_calls import ServiceUnavailable, call
+from lambdakit.aws_calls import ServiceUnavailable, call, fault_text
 
 
 def refused(code, status=400):
@@ -77,3 +80,22 @@ def test_what_stays_wrong_stays_what_it_is(error):
     with pytest.raises(type(error)) as raised:
         call("SQS", failing(error))
     assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NoCredentialsError(), "AWS_PROFILE"),
+        (
+            PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+            "both the access key and its secret",
+        ),
+        (NoRegionError(), "set AWS_DEFAULT_REGION"),
+        (ProfileNotFound(profile="x"), "check AWS_PROFILE"),
+        (EndpointConnectionError(endpoint_url="http://x"), "EndpointConnectionError; check region and network"),
+        (refused("AccessDeniedException"), "AccessDeniedException; check names, region"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_operator_is_told_what_to_do(error, said):
+    assert said in fault_text(error)

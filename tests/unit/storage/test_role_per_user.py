@@ -163,16 +163,18 @@ def test_those_of_whom_has_not_been_seen_longest_are_forgotten(tenants, sts):
 @pytest.mark.parametrize("fault", [(500, "InternalFailure"), (503, "ServiceUnavailable"), (400, "Throttling")])
 def test_an_sts_that_cannot_answer_is_unavailable_for_now(tenants, sts, fault):
     sts.fault = fault
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as refused:
         tenants.for_user(ADA)
+    assert refused.value.cause == f"STS: {fault[1]}"
     sts.fault = None
     assert key_of(tenants.for_user(ADA)).startswith(ADA)
 
 
 def test_an_sts_that_is_not_there_is_unavailable_too(tenants, sts):
     sts.stop()
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as refused:
         tenants.for_user(ADA)
+    assert refused.value.cause == "STS: EndpointConnectionError"
 
 
 def test_a_failed_renewal_does_not_fall_back_on_another_s_or_on_none(tenants, sts, clock):

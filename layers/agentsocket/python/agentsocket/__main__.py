@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from agentsocket import settings, wiring
 from agentsocket.control.erase_user import EraseUser, Unknown
 from agentsocket.errors import SettingsError, Unavailable
+from lambdakit import aws_calls
 
 _EPILOG = """\
 example:
@@ -68,10 +69,12 @@ def main(arguments: list[str]) -> int:
         print(f"agentsocket: {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError) as error:
-        print(f"agentsocket: {_aws_fault(error)}", file=sys.stderr)
+        print(f"agentsocket: {aws_calls.fault_text(error)}", file=sys.stderr)
         return 1
     except Unavailable as error:
-        print(f"agentsocket: {error}: run it again, it goes on where it was", file=sys.stderr)
+        why = error.__cause__
+        known = aws_calls.fault_text(why) if isinstance(why, BotoCoreError) else str(error)
+        print(f"agentsocket: {known}: run it again, it goes on where it was", file=sys.stderr)
         return 1
     if not erased:
         print("agentsocket: rows of the user are still being written: run it again in a minute", file=sys.stderr)
@@ -82,20 +85,6 @@ def _contexts() -> str:
     """Which store was erased: an operator may have forgotten that it is another."""
     store = settings.contexts().store
     return store + (_HINT if store == "dynamodb" else "")
-
-
-def _aws_fault(error: BotoCoreError | ClientError) -> str:
-    """What AWS, or the way to it, has against a call, and what the operator can do."""
-    known = {
-        "NoCredentialsError": "no AWS credentials found; set AWS_PROFILE, or the access key and its secret",
-        "NoRegionError": "no AWS region found; set AWS_REGION",
-        "ProfileNotFound": "the AWS profile does not exist; check AWS_PROFILE",
-    }
-    if isinstance(error, ClientError):
-        code = error.response["Error"]["Code"]
-        return f"AWS rejected {error.operation_name}: {code}; check names, region and the rights of the credentials"
-    name = type(error).__name__
-    return known.get(name, f"AWS cannot be reached: {name}; check region and network")
 
 
 def _say(text: str) -> None:

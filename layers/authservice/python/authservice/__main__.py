@@ -12,6 +12,7 @@ from authservice import service_clients, wiring
 from authservice.errors import Refusal, TransactionCancelled
 from authservice.storage import Storage
 from authservice.user_erasure import UserErasure
+from lambdakit import aws_calls
 
 _REGISTER_CLIENT = """\
 example:
@@ -51,22 +52,8 @@ def main(arguments: list[str]) -> int:
         print(f"authservice: {error}", file=sys.stderr)
         return 1
     except (BotoCoreError, ClientError) as error:
-        print(f"authservice: {_aws_fault(error)}", file=sys.stderr)
+        print(f"authservice: {aws_calls.fault_text(error)}", file=sys.stderr)
         return 1
-
-
-def _aws_fault(error: BotoCoreError | ClientError) -> str:
-    """What AWS, or the way to it, has against a call, and what the operator can do."""
-    known = {
-        "NoCredentialsError": "no AWS credentials found; set AWS_PROFILE, or the access key and its secret",
-        "NoRegionError": "no AWS region found; set AWS_REGION",
-        "ProfileNotFound": "the AWS profile does not exist; check AWS_PROFILE",
-    }
-    if isinstance(error, ClientError):
-        code = error.response["Error"]["Code"]
-        return f"AWS rejected {error.operation_name}: {code}; check names, region and the rights of the credentials"
-    name = type(error).__name__
-    return known.get(name, f"AWS cannot be reached: {name}; check region and network")
 
 
 def _register_client(given: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
@@ -25,6 +25,12 @@ _PASSING = frozenset(
         "TransactionInProgressException",
     }
 )
+_OPERATOR_TEXTS = {
+    "NoCredentialsError": "no AWS credentials found; set AWS_PROFILE, or the access key and its secret",
+    "PartialCredentialsError": "the AWS credentials are not complete; set both the access key and its secret",
+    "NoRegionError": "no AWS region found; set AWS_DEFAULT_REGION",
+    "ProfileNotFound": "the AWS profile does not exist; check AWS_PROFILE",
+}
 
 
 class ServiceUnavailable(Exception):
@@ -50,3 +56,12 @@ def call(service: str, method: Callable[..., Any], /, **parameters: Any) -> Any:
 def code_of(error: ClientError) -> str:
     """The service's own name of what it refused."""
     return str(error.response["Error"]["Code"])
+
+
+def fault_text(error: BotoCoreError | ClientError) -> str:
+    """What AWS, or the way to it, has against a call, and what an operator at a command line can do."""
+    if isinstance(error, ClientError):
+        refused = f"AWS rejected {error.operation_name}: {code_of(error)}"
+        return f"{refused}; check names, region and the rights of the credentials"
+    name = type(error).__name__
+    return _OPERATOR_TEXTS.get(name, f"AWS cannot be reached: {name}; check region and network")

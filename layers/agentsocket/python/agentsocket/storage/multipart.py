@@ -2,7 +2,7 @@
 
 One row per user, UPLOADS, knows which uploads are open and which parts have come: it bounds them, however many
 requests come at once. A part's own row is written before it is noted there, so that a noted part is there; whoever
-dies in between is healed by the client's retry. What is accepted in the end is `user.py`'s.
+dies in between is healed by the client's retry. What is accepted in the end is `runs.py`'s.
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ class Uploads:
 def message_id_used() -> IdempotencyConflict:
     """Another message has this message_id."""
     return IdempotencyConflict(
-        "this message_id was used for a message with other content; use a new message_id", field="message_id"
+        "this message_id was used with another content, thread, agent or context; use a new message_id",
+        field="message_id",
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
+from agentsocket import wording
 from agentsocket.errors import Unavailable
 from agentsocket.limits import Limits
 from agentsocket.storage.table import Clock, Table
@@ -80,7 +81,7 @@ class Tenants:
         except ClientError as error:
             answer = error.response
             if answer["Error"]["Code"] in _PASSING or answer["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise Unavailable("the database is busy; retry") from error
+                raise Unavailable("the database is busy; retry", cause=f"STS: {wording.fault(error)}") from error
             raise
         except BotoCoreError as error:
-            raise Unavailable("the database did not answer; retry") from error
+            raise Unavailable("the database did not answer; retry", cause=f"STS: {wording.fault(error)}") from error

@@ -1,6 +1,6 @@
 """The deployment's DynamoDB table: rows under a partition key and a sort key, read one, several or in key order.
 
-What the rows mean is `user.py`'s and `thread_log.py`'s; the calls are `lambdakit.dynamodb`'s. Every conditional write
+What the rows mean is `runs.py`'s and `thread_log.py`'s; the calls are `lambdakit.dynamodb`'s. Every conditional write
 asks for the row that stood in its way: an SDK retry of a write whose answer was lost meets its own row, and only the
 row can tell.
 """
