@@ -1,7 +1,7 @@
 """What a turn of 1,000 tokens asks of AWS, call by call, and its list price; and what a replay reads.
 
-The seams are the real ones with real boto3 clients, every call counted (`tests/metering.py`); the 20 s in which the
-agent speaks, and 10 ms for every call, are virtual time with the flush decisions of real time.
+The adapters are the real ones with real boto3 clients, every call counted (`tests/support/metering.py`); the 20 s in
+which the agent speaks, and 10 ms for every call, are virtual time with the flush decisions of real time.
 """
 
 from __future__ import annotations

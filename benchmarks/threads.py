@@ -1,7 +1,8 @@
 """What each command asks of AWS; and that a page of a thread, or of the list of threads, costs the same in any.
 
-The seams are the real ones with real boto3 clients, every call counted (`tests/metering.py`). Time is the processor's
-outside of the SDK's calls: what moto takes for a Query grows with the partition, which DynamoDB's time does not.
+The adapters are the real ones with real boto3 clients, every call counted (`tests/support/metering.py`). Time is the
+processor's outside of the SDK's calls: what moto takes for a Query grows with the partition, and DynamoDB's time does
+not.
 """
 
 from __future__ import annotations

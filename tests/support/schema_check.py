@@ -1,7 +1,7 @@
 """The published schema, held against every frame that a test sees (G2, G6): this is the one place for it.
 
 A validator takes about a millisecond for a frame, and simulated days have hundreds of thousands. So what is validated
-is each shape once: frames of one shape differ in nothing that the schema speaks of (`test_wire.py` makes sure of that).
+is each shape once: frames of one shape differ in nothing that the schema speaks of (`test_schema_check.py`).
 """
 
 from __future__ import annotations

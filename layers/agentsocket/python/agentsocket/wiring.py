@@ -1,4 +1,4 @@
-"""The seams, made once per process from the settings: one cached getter each, and the only `boto3.Session`.
+"""The adapters, made once per process from the settings: one cached getter each, and the only `boto3.Session`.
 
 Imports stand inside the getters, so that a function pays at cold start for what it uses and no more.
 """
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def _seam(make: Callable[..., T]) -> Callable[..., T]:
-    """A getter of one seam, which is made once.
+    """A getter of one adapter, which is made once.
 
     What boto3 loads and builds for it stays for good. Garbage collection would look through all of it, again and again:
     a fifth of a cold start. So it rests meanwhile, and leaves out afterwards what is there.

@@ -1,6 +1,6 @@
 """Frames: text in, a validated command out; a payload in, the bytes of a frame out.
 
-Pure; the shapes are `protocol.py`'s.
+Pure; the shapes are `messages.py`'s.
 """
 
 from __future__ import annotations

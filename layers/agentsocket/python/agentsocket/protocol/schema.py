@@ -1,7 +1,8 @@
-"""The wire as JSON Schema (2020-12), made from `protocol.py`; published as `clients/protocol.schema.json`."""
+"""The wire as JSON Schema (2020-12), made from `messages.py`; published as `clients/protocol.schema.json`."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ def document() -> dict[str, Any]:
     """The whole schema: `$defs/client` is any frame a client may send, `$defs/server` any frame the server sends."""
     shapes = [*protocol.COMMANDS.values(), *protocol.EVENTS.values(), *protocol.CONTROL.values()]
     references, components = msgspec.json.schema_components(shapes, ref_template="#/$defs/{name}")
+    for shape in components.values():
+        if "description" in shape:  # a docstring, indented as the source has it
+            shape["description"] = inspect.cleandoc(shape["description"])
     by_shape = dict(zip(shapes, references, strict=True))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
