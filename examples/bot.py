@@ -11,7 +11,7 @@ import sys
 
 from agentsocket_client import AgentSocketError, Client, Frame, Runs
 
-LOCAL_STACK = "ws://localhost:8080/v1"
+LOCAL_STACK = "ws://localhost:8080/live"
 
 
 async def ask(url: str, token: str, question: str) -> str:

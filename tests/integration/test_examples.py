@@ -12,6 +12,8 @@ import sys
 from asyncio.subprocess import PIPE
 from urllib.request import urlopen
 
+from examples.bot import LOCAL_STACK
+from local.__main__ import DEFAULT_PORT
 from tests.integration.conftest import ORIGIN
 from tests.integration.deployment import ROOT
 from tests.integration.network_link import line
@@ -27,6 +29,11 @@ def blocks(title):
     """The commands of a section of examples/README.md, a text for each block."""
     section = (EXAMPLES / "README.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+
+
+def here(address, deployment):
+    """A default address at the port of this stack, which is a free one and not the default."""
+    return address.replace(f":{DEFAULT_PORT}/", f":{deployment.facts['port']}/")
 
 
 async def bot(deployment, question, **settings):
@@ -51,16 +58,16 @@ async def test_the_bot_prints_the_answer_and_the_steps(speaking):
 
 
 def test_the_bot_is_started_as_its_readme_says(deployment):
-    """But at this stack's addresses, and with this Python."""
+    """But at this stack's port, and with this Python: host and path are the bot's own."""
     [commands] = blocks("The bot")
     python = shlex.quote(sys.executable)
-    for written, here in (
+    for written, replacement in (
         (".venv/bin/python", python),
         ("make --silent token USER=ada", f"{python} -m local token --user ada --port {deployment.facts['port']}"),
     ):
         assert written in commands
-        commands = commands.replace(written, here)
-    given = os.environ | {"AGENTSOCKET_URL": deployment.url}
+        commands = commands.replace(written, replacement)
+    given = os.environ | {"AGENTSOCKET_URL": here(LOCAL_STACK, deployment)}
     done = subprocess.run(["bash", "-ec", commands], cwd=ROOT, env=given, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
@@ -113,7 +120,8 @@ def test_the_page_is_served_from_the_origin_that_its_readme_has_the_stack_allow(
 
 async def test_the_page_shows_a_run(speaking):
     async with opened(PAGE, origin=ORIGIN) as page:
-        await page.submit("connect", url=speaking.url, token=speaking.token("page"))
+        [default] = re.findall(r'id="url"[^>]* value="([^"]*)"', PAGE.read_text())
+        await page.submit("connect", url=here(default, speaking), token=speaking.token("page"))
         await page.until(lambda seen: seen.status == f"connected as {speaking.user_id('page')}")
         question = script(think(1), say("{n} ", 3))
         await page.submit("send", content=question)
