@@ -199,7 +199,7 @@ async def test_a_fixed_token_is_never_refreshed_and_its_end_is_the_clients(serve
         server.refuse_with = [403]
         await peer.send(frame("disconnect", {"code": "token_expired", "reason": "", "reconnect": True}))
         assert seqs(await take(client, 2)) == ["token_expiring", "disconnect"]
-        with pytest.raises(Refused, match="get a new one"):
+        with pytest.raises(Refused, match="check the URL's path, then the token"):
             await take(client, 1)
 
 

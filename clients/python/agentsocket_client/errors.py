@@ -6,7 +6,7 @@ from typing import Any
 
 _REFUSALS = {
     401: "the server wants a token (HTTP 401)",
-    403: "the server refused the token (HTTP 403): get a new one, and check its issuer and audience",
+    403: "the server refused the connection (HTTP 403): check the URL's path, then the token, its issuer and audience",
 }
 
 
