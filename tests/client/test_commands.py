@@ -14,7 +14,7 @@ from tests.client.fakes import THREAD, FakeServer, accepted, error, frame, gatew
 async def test_a_message_carries_what_it_was_given(server: FakeServer) -> None:
     async with client_of(server) as client:
         sending = asyncio.create_task(
-            client.send_message("hi", thread_id="t7", message_id="mine", context={"page": "costs"})
+            client.send_message("hi", thread_id="t7", message_id="mine", context={"page": "costs"}, agent="parrot")
         )
         command = await (await server.peer()).accept()
         assert (await sending)["thread_id"] == "t7"
@@ -23,7 +23,16 @@ async def test_a_message_carries_what_it_was_given(server: FakeServer) -> None:
         "thread_id": "t7",
         "message_id": "mine",
         "context": {"page": "costs"},
+        "agent": "parrot",
     }
+
+
+async def test_what_a_message_was_not_given_is_absent(server: FakeServer) -> None:
+    async with client_of(server) as client:
+        sending = asyncio.create_task(client.send_message("hi"))
+        command = await (await server.peer()).accept()
+        await sending
+    assert command["payload"].keys() == {"content", "message_id"}
 
 
 async def test_one_state_changing_command_is_in_flight_at_a_time(server: FakeServer) -> None:

@@ -71,7 +71,7 @@ def sleeping(delays: list[float]) -> Any:
 async def test_a_long_message_goes_in_parts_one_after_the_other(server: FakeServer) -> None:
     """J6."""
     async with client_of(server) as client:
-        sending = asyncio.create_task(client.send_message(LONG, thread_id=THREAD, message_id="m1", context={"a": 1}))
+        sending = asyncio.create_task(client.send_message(LONG, thread_id=THREAD, message_id="m1", agent="parrot"))
         gathering = Gathering(await server.peer())
         await gathering.one()
         assert not sending.done()
@@ -84,7 +84,7 @@ async def test_a_long_message_goes_in_parts_one_after_the_other(server: FakeServ
         assert {name: payload[name] for name in payload.keys() - {"content", "part"}} == {
             "message_id": "m1",
             "thread_id": THREAD,
-            "context": {"a": 1},
+            "agent": "parrot",
             "parts": 8,
         }
 

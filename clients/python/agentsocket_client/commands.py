@@ -47,8 +47,11 @@ class Commands:
         thread_id: str | None = None,
         message_id: str | None = None,
         context: Payload | None = None,
+        agent: str | None = None,
     ) -> Payload:
         """Send a message, to a new thread unless `thread_id` is given; returns the payload of message_accepted.
+
+        `agent` names one of the server's agents; without it the server's default one answers.
 
         A text that no single frame holds goes in parts, up to 1 MB. `message_id` makes it safe to call this again: the
         same id is the same run. Raises CommandFailed.
@@ -56,6 +59,7 @@ class Commands:
         payload: Payload = {"content": content, "message_id": message_id or frames.new_id()}
         payload |= {"thread_id": thread_id} if thread_id is not None else {}
         payload |= {"context": context} if context is not None else {}
+        payload |= {"agent": agent} if agent is not None else {}
         allowed = min(self.welcome.get("max_message_bytes", self._limits.message_bytes), self._limits.message_bytes)
         texts = parts(content, message_bytes=allowed, limits=self._limits)
         async with self._long_message:  # messages keep their order, also behind one that takes many commands
