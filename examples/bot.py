@@ -2,7 +2,8 @@
 
     AGENTSOCKET_TOKEN=$(make --silent token USER=ada) .venv/bin/python examples/bot.py 'Where does the money go?'
 
-AGENTSOCKET_URL names another server than the local stack. Exit status 0 says that the run succeeded.
+A second argument names the agent. AGENTSOCKET_URL names another server than the local stack. Exit status 0 says that
+the run succeeded.
 """
 
 import asyncio
@@ -14,11 +15,11 @@ from agentsocket_client import AgentSocketError, Client, Frame, Runs
 LOCAL_STACK = "ws://localhost:8080/live"
 
 
-async def ask(url: str, token: str, question: str) -> str:
+async def ask(url: str, token: str, question: str, agent: str | None = None) -> str:
     """Print the events of the question's run; returns its outcome, `success` among others."""
     runs = Runs()
     async with Client(url, token, name="example-bot") as client:
-        accepted = await client.send_message(question)
+        accepted = await client.send_message(question, agent=agent)
         runs.accepted(accepted)
         async for frame in client.frames():
             show(frame)
@@ -48,11 +49,11 @@ def show(frame: Frame) -> None:
 
 def main(arguments: list[str]) -> int:
     token = os.environ.get("AGENTSOCKET_TOKEN", "")
-    if len(arguments) != 1 or not token:
-        print("usage: AGENTSOCKET_TOKEN=... bot.py QUESTION", file=sys.stderr)
+    if len(arguments) not in {1, 2} or not token:
+        print("usage: AGENTSOCKET_TOKEN=... bot.py QUESTION [AGENT]", file=sys.stderr)
         return 2
     try:
-        outcome = asyncio.run(ask(os.environ.get("AGENTSOCKET_URL", LOCAL_STACK), token, arguments[0]))
+        outcome = asyncio.run(ask(os.environ.get("AGENTSOCKET_URL", LOCAL_STACK), token, *arguments))
     except AgentSocketError as error:
         print(f"bot: {error}", file=sys.stderr)
         return 1

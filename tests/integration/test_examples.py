@@ -12,6 +12,7 @@ import sys
 from asyncio.subprocess import PIPE
 from urllib.request import urlopen
 
+from agentsocket.agents.catalog import DEFAULT
 from examples.bot import LOCAL_STACK
 from local.__main__ import DEFAULT_PORT
 from tests.integration.conftest import ORIGIN
@@ -86,8 +87,18 @@ async def test_the_bot_names_a_refused_token(deployment):
     assert "403" in steps
 
 
+async def test_the_bot_asks_the_agent_that_it_is_given(deployment):
+    status, answer, _ = await bot(deployment, ["hello", DEFAULT])
+    assert status == 0
+    assert answer.strip()
+    status, answer, steps = await bot(deployment, ["hello", "nobody"])
+    assert (status, answer) == (1, "")
+    assert steps.startswith("bot: ")
+    assert "agent" in steps
+
+
 async def test_the_bot_says_how_it_is_used(deployment):
-    assert await bot(deployment, []) == (2, "", "usage: AGENTSOCKET_TOKEN=... bot.py QUESTION\n")
+    assert await bot(deployment, []) == (2, "", "usage: AGENTSOCKET_TOKEN=... bot.py QUESTION [AGENT]\n")
 
 
 # --- The page

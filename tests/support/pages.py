@@ -21,6 +21,7 @@ KINDS = {"", "sh", "console", "python", "json", "mermaid", "text", "html"}
 PROMPT = "$ "
 
 BOT = "tests/integration/test_examples.py::test_the_bot_is_started_as_its_readme_says"
+NAMED_AGENT = "tests/integration/test_examples.py::test_the_bot_asks_the_agent_that_it_is_given"
 BROWSER = (
     "tests/integration/test_examples.py::test_the_page_is_served_from_the_origin_that_its_readme_has_the_stack_allow"
 )
@@ -39,6 +40,7 @@ ELSEWHERE = {
     "make simulate N=1000": ".ci/run::make simulate N=5000",
     "export AGENTSOCKET_TOKEN=$(make --silent token USER=ada)": BOT,
     ".venv/bin/python examples/bot.py hello": BOT,
+    ".venv/bin/python examples/bot.py hello parrot": NAMED_AGENT,
     'make up PARAMETERS=\'{"AllowedOrigins": "http://localhost:8000"}\'': BROWSER,
     "python3 -m http.server 8000 --bind 127.0.0.1 --directory examples/browser": BROWSER,
     "cp examples/echo_agent.py layers/agentsocket/python/agentsocket/agents/": "tests/project/test_echo_agent.py"
