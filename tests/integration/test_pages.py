@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -144,6 +145,17 @@ async def test_an_operator_logs_somebody_else_out(shell, deployment):
     assert deployment.threads(token).status == 200
     assert shell([line.replace("-u ops:", "-u ops-2:") for line in lines])[-1].said == ""
     await until(lambda: deployment.threads(token).status == 401, within_s=20)
+
+
+def test_the_program_in_the_readme_of_the_client_runs_as_it_stands(deployment, tmp_path):
+    (program,) = [block.text for block in blocks("clients/python/README.md") if block.kind == "python"]
+    given = os.environ | {"AGENTSOCKET_URL": deployment.url, "AGENTSOCKET_TOKEN": deployment.token("ada")}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=given, capture_output=True, text=True, timeout=60 * TIME_FACTOR, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("final_report ")
 
 
 def test_both_services_say_that_they_are_well(typed):

@@ -35,6 +35,8 @@ ELSEWHERE = {
     "make up LIMITS='{\"commands_per_s\": 50}'": "tests/integration/conftest.py::strict",
     'make up PARAMETERS=\'{"Introspection": "all"}\'': "tests/integration/conftest.py::strict",
     "make erase-user USER=ada": "tests/integration/test_erasing_a_user.py::test_who_comes_back_finds_nothing_of_before",
+    "pip install ./clients/python": "tests/project/test_packages.py"
+    "::test_the_client_works_in_an_environment_of_its_own",
     "bash .ci/run": ".github/workflows/ci.yml::bash .ci/run",
     ".venv/bin/python -m pytest -n0 tests/unit -q": ".ci/run::make test",
     "make simulate N=1000": ".ci/run::make simulate N=5000",
