@@ -5,7 +5,7 @@ makes the very calls that the store makes, with everything prepared that can be:
 Each writer takes turns of milliseconds between the two, so that both meet the same machine. Redis is a real server
 without persistence, DynamoDB the laptop's stand-in.
 
-The reference system claims 692 a second, which never left its own process; ten times that is the aim on Redis.
+An earlier system claimed 692 a second, which never left its own process; ten times that is the aim on Redis.
 """
 
 from __future__ import annotations
