@@ -155,7 +155,7 @@ async def test_after_a_reconnect_threads_and_the_run_are_as_before(speaking, tmp
         assert speaking.threads(speaking.token("dean")).json() == listed
         go.touch()
         # What the snapshot tells already may be pushed too: the worker goes by the cursor from before it.
-        rest = [event for event in await again.events_of(run_id) if event["seq"] > snapshot["seq"]]
+        rest = [event for event in await again.events_of(run_id) if event.get("seq", 0) > snapshot["seq"]]
         await again.ask("subscribe", thread_id=thread)
         after = (await again.receive())["payload"]
     assert snapshot["active_run"] == {"run_id": run_id, "message_id": f"{run_id}.1", "content": "so far"}
