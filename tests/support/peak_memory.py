@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ LIMIT_MB = 500
 
 _UNITS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB on Linux
 _peaks = pytest.StashKey[dict[str, int]]()
+_rises = pytest.StashKey[dict[str, int]]()  # by how much tests have raised the peak of their process, in MB
 
 
 def peak_mb() -> int:
@@ -25,6 +27,17 @@ def peak_mb() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_peaks] = {}
+    config.stash[_rises] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note what each test adds to the peak: the reader of a run that failed wants to know which to look at."""
+    before = peak_mb()
+    result = yield
+    if peak_mb() > before:
+        item.config.stash[_rises][item.nodeid] = peak_mb() - before
+    return result
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,6 +46,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     said = getattr(node, "workeroutput", {})
     if "peak_mb" in said:
         node.config.stash[_peaks][node.gateway.id] = said["peak_mb"]
+        node.config.stash[_rises].update(said["rises"])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,6 +54,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["peak_mb"] = peak_mb()
+        output["rises"] = session.config.stash[_rises]
         return
     peaks = session.config.stash[_peaks]
     peaks["main"] = peak_mb()
@@ -51,6 +66,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     peaks = config.stash[_peaks]
     said = ", ".join(f"{name} {mb} MB" for name, mb in sorted(peaks.items()))
     terminalreporter.write_line(f"peak memory of each test process: {said} (limit {LIMIT_MB} MB)")
+    rises = sorted(config.stash[_rises].items(), key=lambda rise: -rise[1])
+    for test, mb in rises[:5] if above(peaks) else []:
+        terminalreporter.write_line(f"{mb} MB more with {test}")
     for name in above(peaks):
         terminalreporter.write_line(
             f"FAILED: process {name} needed {peaks[name]} MB; the limit is {LIMIT_MB} MB", red=True

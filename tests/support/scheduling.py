@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import pytest
 
 # Most tests of a stack, and many of others, wait more than they compute; but what they compute is much.
-_PROCESSES_PER_CORE = 2
+_PROCESSES_PER_CORE = 1.5
 
 # The fixtures that are stacks (tests/integration/conftest.py and its modules), and the group of those who use them.
 _STACKS = {"strict": "strict", "guarded": "guarded", "processes": "scripted", "deployment": "deployment"}

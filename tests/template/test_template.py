@@ -51,6 +51,13 @@ GATEWAY_TIMEOUT_S = 29
 SDK_TIMEOUT_S = 3 * (1 + 5)  # wiring.py: three tries of connecting and reading
 
 
+def test_it_is_read_as_cfn_lint_reads_it():
+    from cfnlint.decode import decode  # type: ignore[import-untyped] # 50 MB, which no other test needs
+
+    read, problems = decode(str(ROOT / "template.yaml"))
+    assert (read, problems) == (template(), [])
+
+
 def test_sam_finds_nothing_to_complain_about(tmp_path):
     command = [str(ROOT / ".tools/bin/sam"), "validate", "--lint"]
     quiet = {**os.environ, "SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(tmp_path)}

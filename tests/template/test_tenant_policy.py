@@ -13,7 +13,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint.template.template import Template  # type: ignore[import-untyped]
 
 from agentsocket.contexts.contract import UserContexts
 from agentsocket.contexts.dynamodb import TableContexts
@@ -292,6 +291,8 @@ def test_the_role_has_one_policy_and_stands_beside_no_other():
 
 def test_the_circle_that_the_linter_sees_ends_where_sam_makes_routes_of_their_own():
     """TenantRole has the linter keep silent about circles: this looks for them in its place."""
+    from cfnlint.template.template import Template  # type: ignore[import-untyped] # 50 MB, which few tests need
+
     made = deepcopy(template())
     for apart in ("Routes", "Auth"):
         del made["Resources"]["Api"]["Properties"][apart]
