@@ -7,13 +7,16 @@ reports when it ends; one that was killed cannot tell, and counts as a failure o
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 LIMIT_MB = 500
+_CHARACTERS = "from hypothesis.internal import charmap; charmap.charmap(); charmap.intervals_from_codec('utf-8')"
 
 _UNITS_PER_MB = 1024 * 1024 if sys.platform == "darwin" else 1024  # getrusage(2): bytes there, KiB on Linux
 _peaks = pytest.StashKey[dict[str, int]]()
@@ -22,12 +25,18 @@ _rises = pytest.StashKey[dict[str, int]]()  # by how much tests have raised the 
 
 def peak_mb() -> int:
     """The largest resident set that this process has had, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage(2) on Linux counts what the parent had when it forked, too
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) // 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _UNITS_PER_MB
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_peaks] = {}
     config.stash[_rises] = {}
+    if not hasattr(config, "workerinput"):
+        # Hypothesis finds out once in a checkout which characters UTF-8 has: 200 MB in a test process for a moment.
+        subprocess.run([sys.executable, "-c", _CHARACTERS], cwd=config.rootpath, check=True)
 
 
 @pytest.hookimpl(wrapper=True)
